@@ -1,0 +1,1 @@
+"""kvref: the oracle for LLM KV cache managers."""

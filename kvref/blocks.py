@@ -1,0 +1,54 @@
+"""Blocks as the API hands them out, and what a call returns of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spec.units import NULL_BLOCK, BlockId, BlockKey
+
+
+@dataclass(slots=True, eq=False)
+class KVCacheBlock:
+    """A block's metadata [DATA-1]. Blocks are compared by identity [DATA-3].
+
+    `ref_cnt` counts the table entries that hold the block. `block_hash` is its key in the prefix
+    map, None while its content is not cached.
+    """
+
+    block_id: BlockId
+    ref_cnt: int = 0
+    block_hash: BlockKey | None = None
+
+    @property
+    def is_null(self) -> bool:
+        """Whether this is the block that stands for nothing [POOL-2]."""
+        return self.block_id == NULL_BLOCK
+
+
+@dataclass(frozen=True)
+class KVCacheBlocks:
+    """Blocks by group: `blocks[g][i]` is the i-th block of group g [DATA-4]."""
+
+    blocks: tuple[Sequence[KVCacheBlock], ...]
+
+    def __add__(self, other: "KVCacheBlocks") -> "KVCacheBlocks":
+        """The blocks of both, group by group."""
+        pairs = zip(self.blocks, other.blocks, strict=True)
+        return KVCacheBlocks(tuple([*mine, *theirs] for mine, theirs in pairs))
+
+    def new_empty(self) -> "KVCacheBlocks":
+        """No blocks in as many groups."""
+        return KVCacheBlocks(tuple(() for _ in self.blocks))
+
+    def is_empty(self) -> bool:
+        """Whether no group has a block."""
+        return not any(self.blocks)
+
+    def get_block_ids(self) -> tuple[list[BlockId], ...]:
+        """The block ids by group, 0 for null entries [DATA-5]."""
+        return tuple([block.block_id for block in group] for group in self.blocks)
+
+    def get_unhashed_block_ids(self) -> list[list[BlockId]]:
+        """The ids of the blocks without content, by group, null blocks left out [DATA-6]."""
+        return [
+            [b.block_id for b in group if b.block_hash is None and not b.is_null] for group in self.blocks
+        ]

@@ -1,0 +1,173 @@
+"""Drives any manager that has vLLM's public API, one operation after another.
+
+What differs between implementations is left to a subclass: how a request is made, how an error is
+named, how events and state are pictured.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from invariants.view import View
+from kvref.events import BlockRemoved, KVCacheEvent
+from kvref.operations import (
+    Allocate,
+    AppendTokens,
+    CacheBlocks,
+    CommonPrefix,
+    ContinueRequest,
+    Evict,
+    Free,
+    GetBlocks,
+    Lookup,
+    NewRequest,
+    NewStep,
+    Observation,
+    Operation,
+    RemoveSkipped,
+    Reset,
+    Stats,
+    TakeEvents,
+    TakeNewBlockIds,
+    TakeStats,
+)
+
+
+class ApiSession(ABC):
+    """A manager with vLLM's public API, and the requests that its caller keeps."""
+
+    def __init__(self, manager: Any) -> None:
+        self.manager = manager
+        self.requests: dict[str, Any] = {}
+        self._found: dict[str, Any] = {}
+
+    @abstractmethod
+    def new_request(self, operation: NewRequest) -> Any:
+        """The implementation's own request object."""
+
+    @abstractmethod
+    def continue_request(self, request: Any, operation: ContinueRequest) -> None:
+        """Give a streaming session its next input [REQ-7]."""
+
+    @abstractmethod
+    def meaning(self, error: Exception) -> str | None:
+        """The name in `kvref.errors` of what was raised, None if it is not a caller's mistake."""
+
+    @abstractmethod
+    def drain_events(self) -> list[KVCacheEvent]:
+        """The events since the last call."""
+
+    @abstractmethod
+    def view(self) -> View:
+        """The manager's state."""
+
+    def apply(self, operation: Operation) -> Observation:
+        """Perform the operation [OBS-1]."""
+        try:
+            observation = self._perform(operation)
+        except Exception as error:
+            meaning = self.meaning(error)
+            if meaning is None:
+                raise
+            return Observation(error=meaning)
+        events = self.drain_events()
+        if not events:
+            return observation
+        if isinstance(operation, Evict):
+            events.sort(key=_removal_order)
+        return Observation(
+            blocks=observation.blocks,
+            tokens=observation.tokens,
+            done=observation.done,
+            events=tuple(events),
+        )
+
+    def _perform(self, operation: Operation) -> Observation:  # noqa: C901, PLR0911, PLR0912
+        manager, requests = self.manager, self.requests
+        match operation:
+            case Allocate():
+                return self._allocate(operation)
+            case Lookup(request=name, preemptions=preemptions):
+                requests[name].num_preemptions = preemptions
+                found, length = manager.get_computed_blocks(requests[name])
+                self._found[name] = found
+                return Observation(blocks=block_ids(found), tokens=length)
+            case AppendTokens(request=name, tokens=tokens):
+                requests[name].append_output_token_ids(list(tokens))
+            case NewRequest(request=name):
+                requests[name] = self.new_request(operation)
+            case ContinueRequest(request=name, computed=computed):
+                requests[name].num_computed_tokens = computed
+                self.continue_request(requests[name], operation)
+            case Free(request=name):
+                manager.free(requests[name])
+            case CacheBlocks(request=name, tokens=computed):
+                manager.cache_blocks(requests[name], computed)
+            case RemoveSkipped(request=name, tokens=computed):
+                manager.remove_skipped_blocks(name, computed)
+            case Evict(blocks=blocks):
+                manager.evict_blocks(set(blocks))
+            case Reset():
+                return Observation(done=manager.reset_prefix_cache())
+            case NewStep():
+                manager.new_step_starts()
+            case TakeEvents():
+                pass
+            case TakeNewBlockIds():
+                return Observation(numbers=tuple(manager.take_new_block_ids()))
+            case TakeStats():
+                return Observation(stats=stats_of(manager.make_prefix_cache_stats()))
+            case CommonPrefix(request=name):
+                return Observation(numbers=tuple(manager.get_num_common_prefix_blocks(name)))
+            case GetBlocks(request=name):
+                return Observation(blocks=block_ids(manager.get_blocks(name)))
+        return Observation()
+
+    def _allocate(self, operation: Allocate) -> Observation:
+        request = self.requests[operation.request]
+        request.num_computed_tokens = operation.computed
+        hit = operation.hit
+        blocks = self.manager.allocate_slots(
+            request,
+            operation.new,
+            hit or 0,
+            None if hit is None else self._found[operation.request],
+            operation.lookahead,
+            operation.external,
+            operation.delay,
+            operation.encoder,
+            operation.must_fit,
+            operation.reserved,
+        )
+        return Observation(blocks=None if blocks is None else block_ids(blocks))
+
+
+def block_ids(blocks: Any) -> tuple[tuple[int, ...], ...]:
+    """The ids of a `KVCacheBlocks`, by group."""
+    return tuple([tuple([b.block_id for b in group]) for group in blocks.blocks])
+
+
+def stats_of(stats: Any) -> Stats | None:
+    """Prefix cache statistics as plain numbers [STATS-1]."""
+    if stats is None:
+        return None
+    return (
+        stats.reset,
+        stats.requests,
+        stats.queries,
+        stats.hits,
+        stats.preempted_requests,
+        stats.preempted_queries,
+        stats.preempted_hits,
+    )
+
+
+def picture_map(entries: Sequence[tuple[bytes, list[int]]]) -> list[tuple[bytes, list[int]]]:
+    """The prefix map in an order that does not depend on insertion of keys [OBS-4, OBS-9]."""
+    return sorted(entries, key=lambda entry: entry[1])
+
+
+def _removal_order(event: KVCacheEvent) -> tuple[int, tuple[int, ...]]:
+    if isinstance(event, BlockRemoved):
+        return (event.group_idx or 0, event.block_hashes)
+    return (-1, ())

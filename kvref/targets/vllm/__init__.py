@@ -1,0 +1,1 @@
+"""The real vLLM, in an interpreter of its own."""
