@@ -7,6 +7,16 @@ from spec.units import GroupId
 
 MEDIUM_GPU = "GPU"
 
+EventKeys = tuple[str | tuple[str, int], ...] | None
+"""Extra keys as an event tells them: a digest of embeddings is in hexadecimal, behind `0x`."""
+
+
+def event_keys(keys: ExtraKeys) -> EventKeys:
+    """Extra keys as an event tells them [EVENT-3]."""
+    if keys is None:
+        return None
+    return tuple(f"0x{key.hex()}" if isinstance(key, bytes) else key for key in keys)
+
 
 class BlockStored(msgspec.Struct, frozen=True, tag=True):
     """Blocks of one request and group entered the prefix cache [EVENT-3].
@@ -22,7 +32,7 @@ class BlockStored(msgspec.Struct, frozen=True, tag=True):
     lora_id: int | None
     medium: str
     lora_name: str | None
-    extra_keys: tuple[ExtraKeys, ...] | None = None
+    extra_keys: tuple[EventKeys, ...] | None = None
     group_idx: GroupId | None = None
     kv_cache_spec_kind: str | None = None
     kv_cache_spec_sliding_window: int | None = None

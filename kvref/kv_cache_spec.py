@@ -26,8 +26,8 @@ class KVQuantMode(Enum):
 
     NONE = "none"
     NVFP4 = "nvfp4"
-    INT8_PER_TOKEN_HEAD = "int8_per_token_head"
-    FP8_PER_TOKEN_HEAD = "fp8_per_token_head"
+    INT8_PER_TOKEN_HEAD = "int8_per_token_head"  # noqa: S105 - no password
+    FP8_PER_TOKEN_HEAD = "fp8_per_token_head"  # noqa: S105
 
 
 _PER_TOKEN_HEAD = (KVQuantMode.INT8_PER_TOKEN_HEAD, KVQuantMode.FP8_PER_TOKEN_HEAD)

@@ -216,6 +216,10 @@ class NewStep(msgspec.Struct, frozen=True, tag=True):
     """`new_step_starts` [PROTO-1]."""
 
 
+class StepEnds(msgspec.Struct, frozen=True, tag=True):
+    """The oldest launched step has run: no call, but what it computed is there now [PROTO-5, PROTO-12]."""
+
+
 class TakeEvents(msgspec.Struct, frozen=True, tag=True):
     """`take_events` once more: every operation's events are taken behind it [EVENT-1]."""
 
@@ -252,6 +256,7 @@ Operation = (
     | Evict
     | Reset
     | NewStep
+    | StepEnds
     | TakeEvents
     | TakeNewBlockIds
     | TakeStats

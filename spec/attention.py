@@ -80,7 +80,7 @@ class FullAttention(Attention):
         """
         return range(full_blocks(length, self.block_size))
 
-    def skipped_tokens(self, computed: Tokens) -> Tokens:
+    def skipped_tokens(self, computed: Tokens) -> Tokens:  # noqa: ARG002
         """Nothing is ever skipped [MGR-2].
 
         pre: self.block_size > 0 and computed >= 0
@@ -245,7 +245,7 @@ class CrossAttention(Attention):
         """
         return range(full_blocks(length, self.block_size))
 
-    def skipped_tokens(self, computed: Tokens) -> Tokens:
+    def skipped_tokens(self, computed: Tokens) -> Tokens:  # noqa: ARG002
         """Nothing is ever skipped [MGR-2].
 
         pre: self.block_size > 0 and computed >= 0

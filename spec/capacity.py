@@ -52,8 +52,10 @@ class Binding:
 
 @dataclass(frozen=True)
 class Growth:
-    """What is appended to a table: `nulls` null entries, `moved` entries that leave a null behind,
-    and `taken` blocks from the pool. `length` is the table's length afterwards.
+    """What is appended to a table.
+
+    `nulls` null entries, `moved` entries that leave a null behind, and `taken` blocks from the pool.
+    `length` is the table's length afterwards.
     """
 
     nulls: Blocks
@@ -76,10 +78,9 @@ def binding(attention: Attention, hits: Blocks, step: Step) -> Binding:
     nulls = attention.skipped_blocks(step.computed)
     local = Blocks(max(nulls, hits))
     still_read = step.computed - attention.skipped_tokens(step.computed)
-    external = Blocks(0)
-    if min(still_read, step.external) > 0:
-        needed = covering_blocks(step.computed, attention.block_size)
-        external = Blocks(max(0, needed - local))
+    needed = covering_blocks(step.computed, attention.block_size)
+    brings_read = step.external > 0 and (nulls == 0 or still_read > 0)
+    external = Blocks(max(0, needed - local) if brings_read else 0)
     return Binding(nulls, external, Blocks(local + external))
 
 

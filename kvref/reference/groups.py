@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from kvref.blocks import KVCacheBlock
 from kvref.config import ManagerConfig
-from kvref.events import MEDIUM_GPU, BlockStored
+from kvref.events import MEDIUM_GPU, BlockStored, event_keys
 from kvref.kv_cache_spec import (
     ChunkedLocalAttentionSpec,
     CrossAttentionSpec,
@@ -243,7 +243,7 @@ class Group:
         for index in kept:
             start = tokens_in(Blocks(index), size)
             block_keys, item = extra_keys(request, start, start + size, item)
-            keys.append(block_keys)
+            keys.append(event_keys(block_keys))
         lora = request.lora_request
         return BlockStored(
             block_hashes=tuple(self._event_hash(request, index) for index in kept),

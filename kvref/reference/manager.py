@@ -90,7 +90,7 @@ class KVCacheManager:
         if not self.config.enable_caching or request.skip_reading_prefix_cache:
             return self.empty_kv_cache_blocks, Tokens(0)
         length = hits.longest_hit(
-            self._spec_groups(request), request.num_tokens, Tokens(self.config.hit_alignment)
+            self.spec_groups(request), request.num_tokens, Tokens(self.config.hit_alignment)
         )
         if self.prefix_cache_stats is not None:
             self.prefix_cache_stats.record(request.num_tokens, length, preempted=request.num_preemptions > 0)
@@ -98,7 +98,7 @@ class KVCacheManager:
             tuple(group.hit_blocks(request, length) for group in self.groups)
         ), length
 
-    def _spec_groups(self, request: Request) -> list[hits.SpecGroup]:
+    def spec_groups(self, request: Request) -> list[hits.SpecGroup]:
         """Groups with an equal spec, looked up together [HIT-2]."""
 
         def spec_group(spec: KVCacheSpec) -> hits.SpecGroup:
@@ -191,11 +191,10 @@ class KVCacheManager:
     def _holds_table(self, request_id: RequestId) -> bool:
         return any(request_id in group.tables for group in self.groups)
 
-    def _check_counts(self, new: int, *others: int) -> None:
-        if min(new, *others) < 0:
+    def _check_counts(self, *counts: int) -> None:
+        if any(count < 0 for count in counts):
             raise NegativeCountError(
-                f"num_new_tokens {new}, or another count among {others}, is negative; "
-                "counts of tokens and blocks start at 0"
+                f"one of the counts {counts} is negative; counts of tokens and blocks start at 0"
             )
 
     def _check_hits(

@@ -5,7 +5,6 @@ digests, one an operation; pictures are made only where two digests differ.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
 
@@ -13,20 +12,12 @@ import msgspec
 
 from invariants.view import View
 from kvref.errors import ConfigurationError
-from kvref.operations import Configuration, Observation, Operation, Trace
+from kvref.operations import Observation, Trace
+from kvref.targets.deviations import Catalogue
+from kvref.targets.picture import Opener, Picture
 
 DIGEST_BYTES = 8
 _encoder = msgspec.msgpack.Encoder()
-
-
-class Session(Protocol):
-    """One manager, alive."""
-
-    def apply(self, operation: Operation) -> Observation:
-        """Perform the operation. A caller's mistake is told in the observation."""
-
-    def view(self) -> View:
-        """The manager's state, now."""
 
 
 class Target(Protocol):
@@ -36,21 +27,22 @@ class Target(Protocol):
     def name(self) -> str:
         """What reports call it."""
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """Its known deviations from the reference."""
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time used outside this process, in seconds."""
+
     def run(self, traces: Sequence[Trace]) -> list["CaseResult"]:
         """Run whole cases for their digests, in order."""
 
-    def picture(self, trace: Trace) -> list["Picture"]:
+    def picture(self, trace: Trace) -> list[Picture]:
         """Run one case and keep what was seen after every operation."""
 
     def close(self) -> None:
         """Let go of processes."""
-
-
-class Opener(Protocol):
-    """Builds a manager in this process."""
-
-    def __call__(self, configuration: Configuration, /) -> Session:
-        """A manager of this configuration. Raises ConfigurationError if it is refused."""
 
 
 class CaseResult(msgspec.Struct, frozen=True):
@@ -61,14 +53,6 @@ class CaseResult(msgspec.Struct, frozen=True):
 
     digests: tuple[bytes, ...] = ()
     refused: str | None = None
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What was seen after one operation."""
-
-    observation: Observation
-    view: View
 
 
 def digest(observation: Observation, view: View) -> bytes:

@@ -1,11 +1,12 @@
 """The reference as a target: in this process, built from the API types that a user would build."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from invariants.view import View
 from kvref.config import KVCacheConfig, KVCacheGroupSpec
-from kvref.errors import CallerError
+from kvref.errors import CallerError, UserError
 from kvref.events import KVCacheEvent
 from kvref.hashing import BlockHasher
 from kvref.kv_cache_spec import (
@@ -44,7 +45,9 @@ from kvref.request import (
     PromptEmbeds,
     Request,
 )
-from kvref.targets.base import CaseResult, Picture, picture_case, run_case
+from kvref.targets.base import CaseResult, picture_case, run_case
+from kvref.targets.deviations import Catalogue
+from kvref.targets.picture import Picture
 from kvref.targets.session import ApiSession, picture_map, stats_of
 from spec.units import RequestId, Tokens
 
@@ -131,6 +134,7 @@ class ReferenceSession(ApiSession):
         )
 
     def new_request(self, operation: NewRequest) -> Request:
+        """The API's request object."""
         embeds = operation.embeds
         return Request(
             RequestId(operation.request),
@@ -185,6 +189,9 @@ class ReferenceTarget:
     """The reference, in this process."""
 
     name = "reference"
+    catalogue: Catalogue = ()
+    cpu_seconds = 0.0
+    opener = ReferenceSession
 
     def run(self, traces: Sequence[Trace]) -> list[CaseResult]:
         """Run whole cases for their digests."""
@@ -200,3 +207,11 @@ class ReferenceTarget:
 
 def _features(items: Sequence[Item]) -> list[MultiModalFeature]:
     return [MultiModalFeature(item.identifier, PlaceholderRange(item.offset, item.length)) for item in items]
+
+
+def open_reference(release: str | None, python: Path | None, tell: Callable[[str], None]) -> ReferenceTarget:
+    """The registry's entry point. The reference has one release, and runs here."""
+    del tell
+    if release is not None or python is not None:
+        raise UserError("the reference runs in this interpreter and has no release: use --target reference")
+    return ReferenceTarget()

@@ -27,6 +27,7 @@ from kvref.operations import (
     RemoveSkipped,
     Reset,
     Stats,
+    StepEnds,
     TakeEvents,
     TakeNewBlockIds,
     TakeStats,
@@ -40,6 +41,10 @@ class ApiSession(ABC):
         self.manager = manager
         self.requests: dict[str, Any] = {}
         self._found: dict[str, Any] = {}
+
+    def found(self, name: str) -> Any:
+        """The blocks of the request's last lookup."""
+        return self._found[name]
 
     @abstractmethod
     def new_request(self, operation: NewRequest) -> Any:
@@ -111,7 +116,7 @@ class ApiSession(ABC):
                 return Observation(done=manager.reset_prefix_cache())
             case NewStep():
                 manager.new_step_starts()
-            case TakeEvents():
+            case TakeEvents() | StepEnds():
                 pass
             case TakeNewBlockIds():
                 return Observation(numbers=tuple(manager.take_new_block_ids()))

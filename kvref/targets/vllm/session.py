@@ -32,7 +32,7 @@ from vllm.v1.request import Request
 
 from invariants.view import View
 from kvref.errors import ConfigurationError
-from kvref.events import AllBlocksCleared, BlockRemoved, BlockStored, KVCacheEvent
+from kvref.events import AllBlocksCleared, BlockRemoved, BlockStored, KVCacheEvent, event_keys
 from kvref.operations import (
     ChunkedGroup,
     Configuration,
@@ -59,15 +59,15 @@ _MEANING_OF_PHRASE = {
     "should be empty when prefix caching is disabled": "ForeignHitError",
     "Invalid block_id": "UnknownBlockError",
 }
-_MEANING_OF_ASSERTION_IN = {
+_MEANING_BY_PLACE = {
     "get_num_blocks_to_allocate": "ForeignHitError",
     "allocate_new_computed_blocks": "ForeignHitError",
     "cache_full_blocks": "UnhashedTokensError",
 }
 
 
-def spec_of(group: Group) -> KVCacheSpec:
-    """VLLM's spec for a group of a trace."""
+def spec_of(group: Group) -> KVCacheSpec:  # noqa: PLR0911 - one line a kind
+    """The vLLM's spec for a group of a trace."""
     size = group.block_size
     sizes: dict[str, Any] = {"num_kv_heads": group.heads, "head_size": 8, "dtype": torch.float16}
     match group:
@@ -114,7 +114,7 @@ class VllmSession(ApiSession):
         )
 
     def new_request(self, operation: NewRequest) -> Request:
-        """VLLM's request object."""
+        """The vLLM's request object."""
         embeds = None
         if operation.embeds is not None:
             rows = torch.frombuffer(bytearray(operation.embeds), dtype=torch.float32)
@@ -149,14 +149,14 @@ class VllmSession(ApiSession):
         for phrase, meaning in _MEANING_OF_PHRASE.items():
             if phrase in str(error):
                 return meaning
-        if isinstance(error, AssertionError):
+        if isinstance(error, AssertionError | IndexError):
             for frame in reversed(traceback.extract_tb(error.__traceback__)):
-                if frame.name in _MEANING_OF_ASSERTION_IN:
-                    return _MEANING_OF_ASSERTION_IN[frame.name]
+                if frame.name in _MEANING_BY_PLACE:
+                    return _MEANING_BY_PLACE[frame.name]
         return f"{type(error).__name__}: {error}"
 
     def drain_events(self) -> list[KVCacheEvent]:
-        """VLLM's events as ours, field by field [EVENT-2]."""
+        """The vLLM's events as ours, field by field [EVENT-2]."""
         return [_event(event) for event in self.manager.take_events()]
 
     def view(self) -> View:
@@ -241,7 +241,7 @@ def _event(event: Any) -> KVCacheEvent:
         lora_id=event.lora_id,
         medium=event.medium,
         lora_name=event.lora_name,
-        extra_keys=tuple(event.extra_keys) if event.extra_keys else None,
+        extra_keys=tuple(event_keys(keys) for keys in event.extra_keys) if event.extra_keys else None,
         group_idx=None if event.group_idx is None else GroupId(event.group_idx),
         kv_cache_spec_kind=event.kv_cache_spec_kind,
         kv_cache_spec_sliding_window=event.kv_cache_spec_sliding_window,

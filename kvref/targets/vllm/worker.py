@@ -6,7 +6,8 @@ standard error, so that it cannot mix with the answers.
 
 import os
 import sys
-from typing import BinaryIO
+import time
+from typing import IO
 
 import msgspec
 
@@ -35,9 +36,10 @@ class Show(msgspec.Struct, tag=True):
 
 
 class Ran(msgspec.Struct, tag=True):
-    """The digests of a batch."""
+    """The digests of a batch, and the processor time that this process has used since it began."""
 
     results: tuple[CaseResult, ...]
+    cpu_seconds: float
 
 
 class Shown(msgspec.Struct, tag=True):
@@ -51,21 +53,21 @@ Question = Run | Show
 Answer = Hello | Ran | Shown
 
 
-def write_message(stream: BinaryIO, message: Question | Answer) -> None:
+def write_message(stream: IO[bytes], message: Question | Answer) -> None:
     """Send one message."""
     body = msgspec.msgpack.encode(message)
     stream.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
     stream.flush()
 
 
-def read_body(stream: BinaryIO) -> bytes | None:
+def read_body(stream: IO[bytes]) -> bytes | None:
     """The body of the next message, None at the end of the stream or in the middle of a message."""
     length = stream.read(LENGTH_BYTES)
     body = stream.read(int.from_bytes(length, "big")) if len(length) == LENGTH_BYTES else b""
     return body or None
 
 
-def serve(questions: BinaryIO, answers: BinaryIO) -> None:
+def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer questions until there are no more."""
     import vllm  # noqa: PLC0415 - costs seconds
 
@@ -76,7 +78,8 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     while (body := read_body(questions)) is not None:
         question = decoder.decode(body)
         if isinstance(question, Run):
-            write_message(answers, Ran(tuple(run_case(VllmSession, t) for t in question.traces)))
+            results = tuple(run_case(VllmSession, trace) for trace in question.traces)
+            write_message(answers, Ran(results, time.process_time()))
         else:
             pictures = picture_case(VllmSession, question.trace)
             views = tuple(msgspec.Raw(msgspec.msgpack.encode(p.view)) for p in pictures)

@@ -1,0 +1,90 @@
+"""Effects: an operation changes what it is for, and nothing else."""
+
+from collections.abc import Iterator
+
+from invariants.allocation import after_skip, computed_tokens
+from invariants.history import History
+from invariants.protocols import step_invariant
+from invariants.step import (
+    Action,
+    Allocate,
+    BeginStep,
+    Cache,
+    Evict,
+    Free,
+    LookUp,
+    Reset,
+    Skip,
+    Step,
+    TakeStats,
+)
+from invariants.view import View
+
+FIELDS = (
+    "ref_counts",
+    "keys",
+    "free_queue",
+    "prefix_map",
+    "tables",
+    "handled",
+    "reserved",
+    "step_keys",
+    "usage",
+    "stats",
+)
+RELEASING = frozenset({"ref_counts", "free_queue", "tables", "usage"})
+CACHING = frozenset({"keys", "prefix_map", "handled", "step_keys"})
+EFFECTS: dict[type[Action], frozenset[str]] = {
+    LookUp: frozenset({"stats"}),
+    Allocate: RELEASING | CACHING,
+    Free: RELEASING | {"handled"},
+    Cache: CACHING,
+    Skip: RELEASING,
+    Evict: frozenset({"keys", "prefix_map"}),
+    Reset: frozenset({"keys", "prefix_map", "stats"}),
+    BeginStep: frozenset({"step_keys"}),
+    TakeStats: frozenset({"stats"}),
+}
+"""What of a view each action may change: a question changes nothing, nor does a call that raises."""
+
+
+def changed(before: View, after: View) -> list[str]:
+    """The names of the fields that differ."""
+    return [name for name in FIELDS if getattr(before, name) != getattr(after, name)]
+
+
+def difference(before: View, after: View, name: str) -> str:
+    """How the field differs: entry by entry, where old and new entries correspond."""
+    old, new = getattr(before, name), getattr(after, name)
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return ", ".join(f"[{i}] from {was} to {now}" for i, (was, now) in pairs if was != now)
+    return f"from {old} to {new}"
+
+
+@step_invariant("effects-are-its-own")
+def effects_are_its_own(before: View, step: Step, after: View, _history: History) -> Iterator[str]:
+    """An operation changes nothing but what it is for; a question or a failed call nothing at all [HIT-9, PROTO-10]."""
+    allowed = EFFECTS.get(type(step.action), frozenset())
+    for name in changed(before, after):
+        if name not in allowed:
+            yield (f"{step.action} must not change {name}, but did: {difference(before, after, name)}")
+
+
+@step_invariant("refusal-changes-nothing")
+def refusal_changes_nothing(before: View, step: Step, after: View, history: History) -> Iterator[str]:
+    """A refused allocation releases what the request no longer reads, and changes nothing else [ALLOC-5, INV-10].
+
+    One that was refused because the whole sequence does not fit need not even do that [ALLOC-3].
+    """
+    action = step.action
+    if not isinstance(action, Allocate) or action.appended is not None:
+        return
+    for name in changed(before, after):
+        if name in CACHING:
+            yield f"the refused {action} changed {name}: {difference(before, after, name)}"
+    own = after.tables.get(action.request)
+    skipped = after_skip(before, action.request, computed_tokens(action, history.setting), history.setting)
+    expected = skipped.tables if action.request in before.tables else None
+    if own != expected and not (action.must_fit and own == before.tables.get(action.request)):
+        yield f"the refused {action} must leave its request the tables {expected}, but they are {own}"

@@ -1,0 +1,1 @@
+"""Random cases, held against the reference."""

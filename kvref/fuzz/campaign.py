@@ -1,0 +1,252 @@
+"""A campaign: many cases, drawn here and run on a target, held against each other.
+
+While the target runs one batch the next one is drawn. Everything depends on the seed alone, so that
+a finding is repeated by its seed and number.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Literal
+
+from invariants.view import View, Violation
+from kvref.compare import Difference, differences, first_mismatch
+from kvref.fuzz.cases import Case, Notice, draw_case
+from kvref.fuzz.configurations import Profile
+from kvref.fuzz.coverage import Coverage
+from kvref.operations import Configuration, Observation, Operation, Trace
+from kvref.targets.base import CaseResult, Target
+from kvref.targets.deviations import Situation, met_at_construction, met_by
+from kvref.targets.picture import Opener, Picture
+from kvref.witness import Witness
+
+Level = Literal["exact", "invariants"]
+
+BATCH = 40
+WITNESSED = 10
+"""At level exact the invariants are checked on one case in so many."""
+
+SHOWN = 8
+"""So many broken invariants are told of one case."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a campaign does. `cases` or `seconds` ends it; `length` is operations a case."""
+
+    seed: int
+    cases: int | None
+    seconds: float | None
+    profile: Profile = "mixed"
+    level: Level = "exact"
+    length: int = 60
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A divergence that no catalogue knows, or a broken invariant: `trace` ends with it."""
+
+    trace: Trace
+    operation: Operation | None
+    differences: tuple[Difference, ...]
+
+    @property
+    def title(self) -> str:
+        """In one line."""
+        what = "construction" if self.operation is None else type(self.operation).__name__
+        return f"case {self.trace.case}: {what} differs in {', '.join(d.what for d in self.differences[:3])}"
+
+
+@dataclass
+class Report:
+    """What a campaign has seen so far.
+
+    `operations` counts those that were compared; `lengths` has them by case. `coverage` counts the
+    cases that were compared to their full length.
+    """
+
+    target: str
+    settings: Settings
+    cases: int = 0
+    operations: int = 0
+    refused_by_both: int = 0
+    configurations: set[Configuration] = field(default_factory=set)
+    lengths: list[int] = field(default_factory=list)
+    whole: int = 0
+    deviations: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=Coverage)
+    witnessed: int = 0
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Compared operations for each second of processor time, all processes together."""
+        return self.operations / self.cpu_seconds if self.cpu_seconds else 0.0
+
+    @property
+    def whole_share(self) -> float:
+        """The share of the cases with operations that were compared to their full length."""
+        return self.whole / len(self.lengths) if self.lengths else 1.0
+
+    @property
+    def median_length(self) -> int:
+        """Operations compared in the median case."""
+        return int(median(self.lengths)) if self.lengths else 0
+
+
+def run(settings: Settings, opener: Opener, target: Target, on_batch: Callable[[Report], None]) -> Report:
+    """Run a campaign. Ctrl-C ends it after the current batch's cases, and keeps what was found."""
+    report = Report(target.name, settings)
+    clock = _Clock(target)
+    with ThreadPoolExecutor(max_workers=1) as runner:
+        pending: tuple[list[Case], Future[list[CaseResult]]] | None = None
+        try:
+            for batch in _batches(settings, opener, target, report, clock):
+                future = runner.submit(_results, settings, target, batch)
+                if pending is not None:
+                    _settle(report, opener, target, *pending)
+                pending = batch, future
+                clock.note(report)
+                on_batch(report)
+        except KeyboardInterrupt:
+            pass
+        if pending is not None:
+            _settle(report, opener, target, *pending)
+    clock.note(report)
+    on_batch(report)
+    return report
+
+
+def _results(settings: Settings, target: Target, batch: list[Case]) -> list[CaseResult]:
+    """What the target shows. At level invariants the cases were played on the target itself."""
+    if settings.level == "invariants":
+        return [case.expected for case in batch]
+    return target.run([case.trace for case in batch])
+
+
+class _Clock:
+    """Wall and processor time since the campaign began."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._wall = time.monotonic()
+        self._cpu = time.process_time() + target.cpu_seconds
+
+    def note(self, report: Report) -> None:
+        report.wall_seconds = time.monotonic() - self._wall
+        report.cpu_seconds = time.process_time() + self._target.cpu_seconds - self._cpu
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self._wall
+
+
+def _batches(
+    settings: Settings, opener: Opener, target: Target, report: Report, clock: _Clock
+) -> Iterator[list[Case]]:
+    number = settings.first
+    end = None if settings.cases is None else settings.first + settings.cases
+    while (end is None or number < end) and (settings.seconds is None or clock.elapsed() < settings.seconds):
+        count = BATCH if end is None else min(BATCH, end - number)
+        yield [_draw(settings, n, opener, target, report) for n in range(number, number + count)]
+        number += count
+
+
+def _draw(settings: Settings, number: int, opener: Opener, target: Target, report: Report) -> Case:
+    """Draw a case; on some, hold the reference against the invariants at once."""
+    broken: list[tuple[Operation, Violation]] = []
+
+    def notice(configuration: Configuration, start: View) -> Notice:
+        witness = Witness(configuration, start)
+        report.witnessed += 1
+
+        def see(operation: Operation, observation: Observation, view: View) -> None:
+            broken.extend((operation, v) for v in witness.sees(operation, observation, view))
+
+        return see
+
+    witnessed = settings.level == "invariants" or number % WITNESSED == 0
+    case = draw_case(
+        settings.seed,
+        settings.profile,
+        number,
+        settings.length,
+        opener,
+        target.catalogue,
+        notice if witnessed else None,
+    )
+    if broken:
+        told = tuple(Difference(v.invariant, "holds", v.message) for _, v in broken[:SHOWN])
+        report.findings.append(Finding(case.trace, broken[0][0], told))
+    return case
+
+
+def _settle(
+    report: Report, opener: Opener, target: Target, batch: list[Case], future: Future[list[CaseResult]]
+) -> None:
+    for case, result in zip(batch, future.result(), strict=True):
+        report.cases += 1
+        report.configurations.add(case.trace.configuration)
+        compared = _compare(report, opener, target, case, result)
+        if not case.trace.operations:
+            continue
+        report.operations += compared
+        report.lengths.append(compared)
+        if compared == len(case.trace.operations):
+            report.whole += 1
+            report.coverage.add(case.coverage)
+
+
+def _compare(report: Report, opener: Opener, target: Target, case: Case, result: CaseResult) -> int:
+    """Hold one case's results against each other; returns how many operations agreed."""
+    trace, expected = case.trace, case.expected
+    if expected.refused or result.refused:
+        if expected.refused and result.refused:
+            report.refused_by_both += 1
+            return 0
+        known = met_at_construction(target.catalogue, trace.configuration)
+        if known is not None:
+            report.deviations[known.id] += 1
+        else:
+            told = Difference("construction", expected.refused or "built", result.refused or "built")
+            report.findings.append(Finding(trace, None, (told,)))
+        return 0
+    at = first_mismatch(expected, result)
+    if at is None:
+        return len(expected.digests)
+    situation = replay_to(opener, trace, at)
+    known = met_by(target.catalogue, situation)
+    if known is not None:
+        report.deviations[known.id] += 1
+    else:
+        report.findings.append(explain(opener, target, trace, at))
+    return at
+
+
+def replay_to(opener: Opener, trace: Trace, at: int) -> Situation:
+    """The reference right before operation `at`."""
+    session = opener(trace.configuration)
+    for operation in trace.operations[:at]:
+        session.apply(operation)
+    return Situation(trace.configuration, session, trace.operations[at])
+
+
+def explain(opener: Opener, target: Target, trace: Trace, at: int) -> Finding:
+    """What differs after operation `at`, and the trace up to it."""
+    short = Trace(trace.configuration, trace.operations[: at + 1], seed=trace.seed, case=trace.case)
+    session = opener(trace.configuration)
+    for operation in short.operations[:-1]:
+        session.apply(operation)
+    mine = Picture(session.apply(short.operations[-1]), session.view())
+    theirs = target.picture(short)
+    if len(theirs) <= at:
+        error = theirs[-1].observation.error if theirs else "nothing"
+        found = [Difference("operations performed", str(at + 1), f"{len(theirs)}, then {error}")]
+    else:
+        found = differences(mine, theirs[at])
+    return Finding(short, short.operations[-1], tuple(found))

@@ -1,0 +1,362 @@
+"""One random case: a scheduler at work on a session, step after step.
+
+The generator plays the scheduler. It knows what `protocol.Scheduler` knows, proposes only what that
+calls legal, and follows the session's answers: a refusal leads to preemption, a hit to a shorter
+prefill. Every choice comes from one seeded generator, so a case repeats exactly.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from kvref.fuzz.configurations import chance
+from kvref.operations import (
+    Allocate,
+    AppendTokens,
+    CacheBlocks,
+    CommonPrefix,
+    Configuration,
+    ContinueRequest,
+    CrossGroup,
+    Evict,
+    Free,
+    GetBlocks,
+    Item,
+    Lookup,
+    MambaGroup,
+    NewRequest,
+    NewStep,
+    Observation,
+    Operation,
+    RemoveSkipped,
+    Reset,
+    StepEnds,
+    TakeEvents,
+    TakeNewBlockIds,
+    TakeStats,
+)
+from kvref.protocol import Book, Phase, Scheduler
+
+Apply = Callable[[Operation], Observation]
+Avoids = Callable[[Operation], bool]
+
+VOCABULARY = 40
+
+
+class CaseOver(Exception):  # noqa: N818 - not an error
+    """The case has as many operations as it should."""
+
+
+class Caller:
+    """A scheduler with random habits.
+
+    `apply` performs an operation; `avoids` tells operations that this case stays clear of.
+    """
+
+    def __init__(
+        self, rng: Random, configuration: Configuration, apply: Apply, avoids: Avoids, length: int
+    ) -> None:
+        self.rng = rng
+        self.configuration = configuration
+        self.length = length
+        self.operations: list[Operation] = []
+        self.texts: dict[str, NewRequest] = {}
+        self.block = max(group.block_size for group in configuration.groups) if configuration.groups else 4
+        self.asynchronous = chance(rng, 0.25)
+        self.connector = chance(rng, 0.3)
+        self.lookahead = rng.choice((0, 0, 0, 1, 2, 4))
+        self.varying_lookahead = chance(rng, 0.1)
+        # Pickled bytes depend on which strings are one object, which no trace can tell [Q-20].
+        self.extras = configuration.hash_function != "sha256" and chance(rng, 0.45)
+        self.gated = chance(rng, 0.25)
+        self.reserving = chance(rng, 0.15)
+        self.chatty = rng.choice((0.0, 0.05, 0.2))
+        self.budget = 0
+        self.scheduler = Scheduler(configuration.max_model_len, self.lookahead)
+        self._apply = apply
+        self._avoids = avoids
+        self._live: list[str] = []
+        self._answers: dict[str, int] = {}
+
+    def run(self) -> list[Operation]:
+        """Play until the case is long enough."""
+        try:
+            while True:
+                self._step()
+        except CaseOver:
+            return self.operations
+
+    def do(self, operation: Operation) -> Observation:
+        """Perform a legal operation, and note it."""
+        if len(self.operations) >= self.length:
+            raise CaseOver
+        violation = self.scheduler.violation(operation)
+        assert violation is None, f"{operation}: {violation}"  # noqa: S101 - a defect of the generator
+        self.operations.append(operation)
+        observation = self._apply(operation)
+        self.scheduler.record(operation, observation)
+        return observation
+
+    def _books(self, phase: Phase) -> list[Book]:
+        return [book for name in self._live if (book := self.scheduler.books[name]).phase is phase]
+
+    def _step(self) -> None:
+        rng = self.rng
+        for _ in range(rng.choice((0, 0, 1, 1, 2))):
+            if len(self._live) < 6:  # noqa: PLR2004
+                self._arrive()
+        self.do(NewStep())
+        self.budget = self.configuration.max_num_batched_tokens or self.configuration.max_model_len
+        for book in self._books(Phase.RUNNING):
+            if not book.due and book.phase is Phase.RUNNING and chance(rng, 0.92):
+                self._run(book)
+        for book in self._books(Phase.WAITING):
+            if chance(rng, 0.85) and not self._admit(book):
+                break
+        if self.asynchronous and not self.scheduler.launched and chance(rng, 0.9):
+            self._small_talk()
+            return
+        self.do(StepEnds())
+        self._outputs()
+        for book in self._books(Phase.LOADING):
+            if chance(rng, 0.7):
+                self._load(book)
+        self._leave()
+        self._small_talk()
+
+    # Arrival
+
+    def _arrive(self) -> None:
+        rng = self.rng
+        name = f"r{len(self.texts)}"
+        parent = self.texts[rng.choice(list(self.texts))] if self.texts and chance(rng, 0.75) else None
+        longest = self.configuration.max_model_len - 2
+        shared: tuple[int, ...] = ()
+        if parent is not None:
+            cut = rng.choice((len(parent.tokens), rng.randint(0, len(parent.tokens))))
+            shared = parent.tokens[: min(cut, longest)]
+        wanted = rng.choice((0, 1, self.block, rng.randint(1, longest), rng.randint(1, longest)))
+        fresh = max(0 if shared else 1, min(wanted, longest - len(shared)))
+        tokens = shared + tuple(rng.randrange(VOCABULARY) for _ in range(fresh))
+        operation = NewRequest(name, tokens, skip_reading=chance(rng, 0.04))
+        if self.extras:
+            operation = self._with_extras(operation, parent)
+        self.texts[name] = operation
+        self._live.append(name)
+        self._answers[name] = rng.choice((1, 4, 12, 40))
+        self.do(operation)
+
+    def _with_extras(self, plain: NewRequest, parent: NewRequest | None) -> NewRequest:
+        rng = self.rng
+        length = len(plain.tokens)
+        if parent is not None and chance(rng, 0.6):
+            items = tuple(i for i in parent.items if i.offset + i.length <= length)
+            salt, lora, embeds = parent.salt, parent.lora, None
+        else:
+            items, embeds = self._items(length), None
+            salt = rng.choice((None, "s1", "s2", ""))
+            lora = rng.choice((None, None, "l1", "s1"))
+            if chance(rng, 0.15):
+                embeds = rng.randbytes(1) * (4 * length)
+        return NewRequest(
+            plain.request,
+            (0,) * length if embeds else plain.tokens,
+            salt=salt,
+            lora=lora,
+            items=items,
+            embeds=embeds,
+            skip_reading=plain.skip_reading,
+        )
+
+    def _items(self, length: int) -> tuple[Item, ...]:
+        rng = self.rng
+        items: list[Item] = []
+        offset = rng.randint(0, self.block)
+        while offset < length and len(items) < 4 and chance(rng, 0.6):  # noqa: PLR2004
+            span = rng.randint(1, 2 * self.block)
+            if offset + span > length:
+                break
+            items.append(Item(rng.choice("abc"), offset, span))
+            offset += span + rng.randint(0, self.block)
+        return tuple(items)
+
+    # Scheduling
+
+    def _admit(self, book: Book) -> bool:
+        """Look up, and allocate at once. False if nothing more should be admitted in this step."""
+        rng, name = self.rng, book.name
+        if self.budget <= 0:
+            return False
+        lookup = Lookup(name, book.preemptions)
+        if self._avoids(lookup):
+            return True
+        hit = self.do(lookup).tokens or 0
+        rest = book.tokens - hit
+        external = 0
+        if self.connector and rest > 0 and chance(rng, 0.5):
+            external = rng.choice((rest, rest // self.block * self.block, rng.randint(0, rest)))
+        loads = external > 0 and chance(rng, 0.4)
+        new = 0 if loads else min(rest - external, self.budget)
+        if not loads:
+            if new <= 0:
+                external = max(0, rest - 1)
+                new = 1
+            if chance(rng, 0.3):
+                new = rng.randint(1, new)
+            new = self._whole_states(book, hit + external, new)
+            if new <= 0:
+                return True
+        encoder = any(isinstance(g, CrossGroup) for g in self.configuration.groups)
+        operation = Allocate(
+            name,
+            book.computed,
+            new,
+            hit=hit,
+            lookahead=0 if loads else self._lookahead(),
+            external=external,
+            delay=loads,
+            encoder=rng.randint(1, 3 * self.block) if encoder else 0,
+            must_fit=self.gated and chance(rng, 0.7),
+            reserved=self._reserved(),
+        )
+        if self._avoids(operation):
+            return True
+        admitted = self.do(operation).blocks is not None
+        if admitted:
+            self.budget -= new
+            return True
+        return chance(rng, 0.2)
+
+    def _run(self, book: Book) -> None:
+        rng = self.rng
+        room = min(self.budget, self.configuration.max_model_len - 1 - book.computed)
+        new = min(book.unscheduled, room)
+        if new <= 0:
+            return
+        if new == book.unscheduled:
+            new = min(new + rng.randint(0, self.scheduler.drafts), room)
+        elif chance(rng, 0.2):
+            new = rng.randint(1, new)
+        new = self._whole_states(book, book.computed, new)
+        if new <= 0:
+            return
+        operation = Allocate(
+            book.name, book.computed, new, lookahead=self._lookahead(), reserved=self._reserved()
+        )
+        while not self._avoids(operation):
+            if self.do(operation).blocks is not None:
+                self.budget -= new
+                return
+            victims = [
+                other
+                for other in reversed(self._books(Phase.RUNNING))
+                if not other.scheduled_now and not other.due
+            ]
+            if not victims or chance(rng, 0.1):
+                return
+            self._free(victims[0])
+            if victims[0] is book:
+                return
+
+    def _whole_states(self, book: Book, computed: int, new: int) -> int:
+        """Mamba's align mode wants steps that end on state boundaries [PROTO-8]."""
+        sizes = [
+            g.block_size for g in self.configuration.groups if isinstance(g, MambaGroup) and g.mode == "align"
+        ]
+        if not sizes or computed >= max(book.prompt, book.tokens - 1):
+            return new
+        size = max(sizes)
+        last = book.tokens - book.tokens % size
+        if self.configuration.use_eagle:
+            last = max(last - size, 0)
+        if computed + new < last:
+            return new // size * size
+        return last - computed if computed < last < computed + new else new
+
+    def _lookahead(self) -> int:
+        return self.rng.randint(0, 4) if self.varying_lookahead else self.lookahead
+
+    def _reserved(self) -> int:
+        return self.rng.randint(0, 6) if self.reserving and chance(self.rng, 0.5) else 0
+
+    # Results
+
+    def _outputs(self) -> None:
+        rng = self.rng
+        for book in [b for b in self._books(Phase.RUNNING) if b.due]:
+            accepted = book.due if chance(rng, 0.5) else rng.randint(1, book.due)
+            tokens = tuple(rng.randrange(VOCABULARY) for _ in range(accepted))
+            self._answers[book.name] -= accepted
+            self.do(AppendTokens(book.name, tokens))
+            if self.asynchronous and chance(rng, 0.8):
+                known = min(book.computed - book.expected, book.tokens)
+                self.do(CacheBlocks(book.name, known))
+
+    def _load(self, book: Book) -> None:
+        if chance(self.rng, 0.15):
+            self._free(book)
+            return
+        self.do(CacheBlocks(book.name, book.computed))
+
+    def _leave(self) -> None:
+        rng = self.rng
+        for book in [*self._books(Phase.RUNNING), *self._books(Phase.WAITING)]:
+            done = self._answers[book.name] <= 0 or book.tokens >= self.configuration.max_model_len - 1
+            session = book.computed < book.tokens and book.phase is Phase.RUNNING
+            if done and session and not self.asynchronous and self.extras and chance(rng, 0.3):
+                self._continue(book)
+            elif done or chance(rng, 0.03):
+                self._finish(book)
+            elif chance(rng, 0.02) and book.phase is Phase.RUNNING:
+                self._free(book)
+
+    def _continue(self, book: Book) -> None:
+        rng = self.rng
+        room = self.configuration.max_model_len - 2 - book.computed
+        text = self.texts[book.name]
+        if room < 1 or text.embeds or self.scheduler.launched:
+            self._finish(book)
+            return
+        tokens = tuple(rng.randrange(VOCABULARY) for _ in range(rng.randint(1, room)))
+        self._answers[book.name] = 3
+        self.do(ContinueRequest(book.name, book.computed, tokens, self._items(len(tokens))))
+
+    def _finish(self, book: Book) -> None:
+        if self.connector and chance(self.rng, 0.3):
+            self.do(RemoveSkipped(book.name, book.computed))
+        self._free(book)
+        self._live.remove(book.name)
+
+    def _free(self, book: Book) -> None:
+        self.do(Free(book.name))
+
+    # Queries and upheavals
+
+    def _small_talk(self) -> None:  # noqa: C901 - a list of oddities
+        rng = self.rng
+        if chance(rng, 0.5):
+            self.do(rng.choice((TakeEvents, TakeNewBlockIds, TakeNewBlockIds, TakeStats))())
+        if not chance(rng, self.chatty):
+            return
+        name = rng.choice(self._live) if self._live else "nobody"
+        known = name in self.scheduler.books
+        match rng.randrange(6):
+            case 0 if known:
+                self.do(CommonPrefix(name))
+            case 1 if known:
+                self.do(GetBlocks(name))
+            case 2:
+                self.do(Reset())
+            case 3:
+                for book in self._books(Phase.RUNNING):
+                    if not book.scheduled_now:
+                        self._free(book)
+                self.do(Reset())
+            case 4:
+                count = rng.randint(1, 4)
+                blocks = {rng.randrange(1, self.configuration.num_blocks) for _ in range(count)}
+                if self.configuration.num_blocks > 1:
+                    self.do(Evict(tuple(sorted(blocks))))
+            case _ if known:
+                self.do(RemoveSkipped(name, self.scheduler.books[name].computed))
+            case _:
+                pass

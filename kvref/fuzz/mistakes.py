@@ -1,0 +1,24 @@
+"""Calls that no legal scheduler makes: the last operation of some cases [PROTO-2, OBS-1].
+
+After a mistake states may differ, so a case ends with it: what is compared is its meaning.
+"""
+
+from random import Random
+
+from kvref.operations import Allocate, CacheBlocks, Configuration, Evict, MambaGroup, Operation
+from kvref.protocol import Phase, Scheduler
+
+
+def draw_mistake(rng: Random, configuration: Configuration, scheduler: Scheduler) -> Operation | None:
+    """A random mistake that this state allows, None if it allows none."""
+    choices: list[Operation] = [Evict((configuration.num_blocks + rng.randint(0, 3),))]
+    running = [
+        book for book in scheduler.books.values() if book.phase is Phase.RUNNING and not book.scheduled_now
+    ]
+    for book in running:
+        choices.append(Allocate(book.name, book.computed, 0))
+        beyond = book.tokens + 4 * configuration.scheduler_block_size
+        align = any(isinstance(g, MambaGroup) and g.mode == "align" for g in configuration.groups)
+        if configuration.enable_caching and not align:
+            choices.append(CacheBlocks(book.name, beyond))
+    return rng.choice(choices)

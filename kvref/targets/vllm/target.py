@@ -1,0 +1,162 @@
+"""The real vLLM as a target: a worker process in an interpreter that has it.
+
+The worker's interpreter sees this project's source through a folder of links, and nothing else of
+this interpreter's packages.
+"""
+
+import os
+import queue
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+import invariants
+import kvref
+import spec
+from invariants.view import View
+from kvref.errors import UserError
+from kvref.operations import Trace
+from kvref.targets.base import CaseResult
+from kvref.targets.deviations import Catalogue
+from kvref.targets.picture import Picture
+from kvref.targets.vllm import environment
+from kvref.targets.vllm.deviations import CATALOGUE
+from kvref.targets.vllm.worker import (
+    Answer,
+    Hello,
+    Question,
+    Ran,
+    Run,
+    Show,
+    Shown,
+    read_body,
+    write_message,
+)
+
+START_SECONDS = 300.0
+ANSWER_SECONDS = 600.0
+
+
+class VllmTarget:
+    """A worker process beside vLLM. Raises UserError when it hangs, dies or cannot be understood."""
+
+    def __init__(
+        self, python: Path, *, start_seconds: float = START_SECONDS, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="kvref-")
+        folder = Path(self._folder.name)
+        for package in (kvref, spec, invariants):
+            source = Path(str(package.__file__)).parent
+            (folder / source.name).symlink_to(source)
+        self._errors = (folder / "stderr").open("w+b")
+        self._process = subprocess.Popen(  # noqa: S603 - the interpreter was chosen by the user
+            [str(python), "-P", "-m", "kvref.targets.vllm.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=_environment(folder),
+        )
+        self._answers: queue.Queue[bytes | None] = queue.Queue()
+        self._answer_seconds = answer_seconds
+        self._decoder = msgspec.msgpack.Decoder(Answer)
+        threading.Thread(target=self._listen, daemon=True).start()
+        hello = self._answer(start_seconds)
+        if not isinstance(hello, Hello):
+            raise UserError(f"the vLLM worker did not introduce itself: {type(hello).__name__}")
+        self.cpu_seconds = 0.0
+        self.release = hello.release
+        self.name = f"vllm=={hello.release}"
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The known deviations of this release."""
+        return tuple(deviation for deviation in CATALOGUE if self.release in deviation.releases)
+
+    def run(self, traces: Sequence[Trace]) -> list[CaseResult]:
+        """Run whole cases for their digests."""
+        answer = self._ask(Run(tuple(traces)))
+        if not isinstance(answer, Ran) or len(answer.results) != len(traces):
+            raise self._failure("answered something else than it was asked")
+        self.cpu_seconds = answer.cpu_seconds
+        return list(answer.results)
+
+    def picture(self, trace: Trace) -> list[Picture]:
+        """Run one case and keep what was seen after every operation."""
+        answer = self._ask(Show(trace))
+        if not isinstance(answer, Shown) or len(answer.views) != len(answer.observations):
+            raise self._failure("answered something else than it was asked")
+        views = [msgspec.msgpack.decode(raw, type=View) for raw in answer.views]
+        return [Picture(seen, view) for seen, view in zip(answer.observations, views, strict=True)]
+
+    def close(self) -> None:
+        """End the worker, and wait for it."""
+        self._process.kill()
+        self._process.wait()
+        self._errors.close()
+        self._folder.cleanup()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - it was opened as a pipe
+        with self._process.stdout as stream:
+            while (body := read_body(stream)) is not None:
+                self._answers.put(body)
+        self._answers.put(None)
+
+    def _ask(self, question: Question) -> Answer:
+        assert self._process.stdin is not None  # noqa: S101 - it was opened as a pipe
+        try:
+            write_message(self._process.stdin, question)
+        except OSError as broken:
+            raise self._failure("has died") from broken
+        return self._answer(self._answer_seconds)
+
+    def _answer(self, seconds: float) -> Answer:
+        try:
+            body = self._answers.get(timeout=seconds)
+        except queue.Empty:
+            raise self._failure(f"did not answer within {seconds:.0f} s") from None
+        if body is None:
+            raise self._failure("has died")
+        try:
+            answer: Answer = self._decoder.decode(body)
+        except msgspec.MsgspecError as rubbish:
+            raise self._failure(f"sent what is not a message ({rubbish})") from rubbish
+        return answer
+
+    def _failure(self, what: str) -> UserError:
+        self._process.kill()
+        self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        said = f": {lines[-1]}" if lines else ""
+        return UserError(f"the vLLM worker {what}{said}. Try --python with an interpreter that has vLLM.")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VLLM"))}
+    return kept | {
+        "PYTHONPATH": str(folder),
+        "PYTHONHASHSEED": "0",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+def open_vllm(release: str | None, python: Path | None, tell: Callable[[str], None]) -> VllmTarget:
+    """The registry's entry point: a release, an interpreter that has vLLM, or this one."""
+    try:
+        if python is not None:
+            chosen = environment.python_at(python)
+        elif release is not None:
+            chosen = environment.python_for(release, progress=tell)
+        else:
+            chosen = environment.current_python()
+    except environment.EnvironmentUnavailable as unavailable:
+        raise UserError(str(unavailable)) from unavailable
+    return VllmTarget(chosen)

@@ -1,0 +1,1 @@
+"""Tests. They mirror the tree: tests/spec tests spec, and so on."""

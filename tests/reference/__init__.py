@@ -1,0 +1,1 @@
+"""Tests of the reference manager through its public API."""

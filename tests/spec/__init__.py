@@ -1,0 +1,1 @@
+"""Tests of `spec`: the definitions against worked examples and brute force."""
