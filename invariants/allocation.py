@@ -114,8 +114,5 @@ def taken_blocks(before: View, action: Allocate, after: View, history: History) 
 
 
 def nulls_bound(attention: Attention, found: int, action: Allocate, setting: Setting) -> int:
-    """How many leading entries of a new table are null because nothing reads them [BIND-3, BIND-4].
-
-    pre: found >= 0
-    """
+    """How many leading entries of a new table are null because nothing reads them [BIND-3, BIND-4]."""
     return capacity.binding(attention, Blocks(found), layout(action, setting)).nulls

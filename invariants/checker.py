@@ -41,6 +41,7 @@ STEP_INVARIANTS: tuple[StepInvariant, ...] = (
     hits.hit_covers_every_group,
     hits.hit_reads_no_null,
     hits.hit_holds_its_content,
+    hits.oldest_is_hit,
     hits.equal_specs_hit_alike,
     hits.eagle_has_its_block,
     hits.no_hit_unasked,

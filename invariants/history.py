@@ -85,7 +85,8 @@ class RequestRecord:
     def extras(self, start: Tokens, end: Tokens) -> Extras:
         """What besides tokens decides the content of [start, end) [HASH-4].
 
-        pre: 0 <= start < end
+        pre: 0 <= start < end and all(span.offset >= 0 and span.length >= 0 for span in self.spans)
+        post: (__return__.embeddings is None) == (self.rows is None)
         """
         extras = extras_of(start, end, self.spans, adapter=self.adapter, salt=self.salt)
         if self.rows is None:
@@ -95,7 +96,8 @@ class RequestRecord:
     def format_extras(self, start: Tokens, end: Tokens, *, resumed: bool) -> tuple[Hashable, ...]:
         """What a key shows of the extras: one flat sequence, without names [HASH-4, Q-10].
 
-        pre: 0 <= start < end
+        pre: 0 <= start < end and all(span.offset >= 0 and span.length >= 0 for span in self.spans)
+        post: len(__return__) <= 3 + (1 if resumed else len(self.spans))
         """
         extras = self.extras(start, end)
         return (
@@ -111,7 +113,7 @@ def spans_in_key(
 ) -> tuple[tuple[str, int], ...]:
     """The items that enter the key of [start, end): all, or `resumed`, only the last one [HASH-5, Q-10].
 
-    pre: 0 <= start < end
+    pre: 0 <= start < end and all(span.offset >= 0 and span.length >= 0 for span in spans)
     post: len(__return__) <= (1 if resumed else len(spans))
     """
     seen = spans[-1:] if resumed else spans

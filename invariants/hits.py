@@ -83,6 +83,19 @@ def hit_holds_its_content(_before: View, step: Step, after: View, history: Histo
                 yield f"{place}, but that block holds another content, of group {owner.group}"
 
 
+@step_invariant("oldest-is-hit")
+def oldest_is_hit(_before: View, step: Step, after: View, _history: History) -> Iterator[str]:
+    """Of several blocks with one content the one that was cached first is hit [MAP-2, Q-26]."""
+    action = step.action
+    if not isinstance(action, LookUp) or not action.length:
+        return
+    oldest = {holders[0] for _, holders in after.prefix_map if holders}
+    for group, blocks in enumerate(action.blocks):
+        younger = [b for b in blocks if b != NULL_BLOCK and b not in oldest and after.keys[b] is not None]
+        if younger:
+            yield f"request {action.request} hits {younger} in group {group}, which are younger duplicates"
+
+
 @step_invariant("equal-specs-hit-alike")
 def equal_specs_hit_alike(_before: View, step: Step, _after: View, history: History) -> Iterator[str]:
     """Groups with an equal spec are hit together: their blocks are null at the same places [HIT-2, POOL-3]."""

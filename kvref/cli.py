@@ -154,7 +154,8 @@ def targets() -> None:
     """List what can be tested."""
     for name in names():
         console.print(name)
-    console.print("vllm==X.Y.Z makes and keeps an environment for that release; vllm uses this interpreter's")
+    known = "vllm==X.Y.Z makes and keeps an environment for that release; vllm uses this interpreter's"
+    console.print(known, soft_wrap=True)
 
 
 @app.command
@@ -177,3 +178,7 @@ def main() -> None:
             sys.exit(BAD_INPUT)
         raise
     sys.exit(result if isinstance(result, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

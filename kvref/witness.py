@@ -5,7 +5,7 @@ place that knows both.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 import msgspec
 
@@ -38,7 +38,9 @@ from kvref.operations import (
     SlidingGroup,
     SlidingMLAGroup,
     TakeStats,
+    Trace,
 )
+from kvref.targets.picture import Picture
 from spec.attention import (
     AlignedMambaState,
     Attention,
@@ -180,24 +182,53 @@ def _event(event: KVCacheEvent) -> told.Event:
             return told.Cleared()
 
 
+def untouched(configuration: Configuration) -> View:
+    """The view of a manager that has just been built: all blocks free, in order [POOL-1, SINK-1]."""
+    setting = setting_of(configuration)
+    count, reserved = setting.num_blocks, setting.reserved_blocks
+    free = list(range(1 + reserved, count))
+    return View(
+        ref_counts=[0] * count,
+        keys=[None] * count,
+        free_queue=free,
+        prefix_map=[],
+        tables={},
+        handled={},
+        reserved=list(range(1, 1 + reserved)),
+        step_keys=[],
+        usage=1.0 - len(free) / setting.usable_blocks if setting.usable_blocks else 0.0,
+        stats=(False, 0, 0, 0, 0, 0, 0) if configuration.log_stats else None,
+    )
+
+
 @dataclass(slots=True)
 class Witness:
-    """Sees every operation on one manager, and says which invariants it breaks.
+    """Sees every operation on one manager, from the first on, and says which invariants it breaks.
 
-    `initial` is the manager's view before the first operation.
+    `initial` is the manager's view before the first; without it, that of a sound new manager.
     """
 
     configuration: Configuration
-    initial: View
+    initial: InitVar[View | None] = None
     checker: Checker = field(init=False)
     last: View = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Begin with the untouched manager."""
+    def __post_init__(self, initial: View | None) -> None:
+        """Begin without a past."""
         self.checker = Checker(setting_of(self.configuration))
-        self.last = self.initial
+        self.last = untouched(self.configuration) if initial is None else initial
 
     def sees(self, operation: Operation, observation: Observation, view: View) -> list[Violation]:
         """What is wrong with `observation`, or with the `view` behind it."""
         before, self.last = self.last, view
         return self.checker.step(before, step_of(operation, observation), view)
+
+
+def first_broken(trace: Trace, pictures: Sequence[Picture]) -> tuple[int, list[Violation]] | None:
+    """The line of the first operation that breaks an invariant, and which; None if all hold."""
+    witness = Witness(trace.configuration)
+    for line, (operation, picture) in enumerate(zip(trace.operations, pictures, strict=False)):
+        violations = witness.sees(operation, picture.observation, picture.view)
+        if violations:
+            return line, violations
+    return None

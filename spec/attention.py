@@ -21,7 +21,10 @@ from spec.units import Blocks, Tokens
 
 @dataclass(frozen=True)
 class Attention(ABC):
-    """A kind of attention over blocks of `block_size` tokens."""
+    """A kind of attention over blocks of `block_size` tokens.
+
+    inv: self.block_size > 0
+    """
 
     block_size: Tokens
 
@@ -32,7 +35,7 @@ class Attention(ABC):
     def blocks_read(self, length: Tokens) -> range:
         """The block indexes that a step computing position `length` onwards reads before it.
 
-        pre: self.block_size > 0 and length >= 0 and length % self.block_size == 0
+        pre: length >= 0 and length % self.block_size == 0
         post: 0 <= __return__.start <= __return__.stop == length // self.block_size
         """
 
@@ -40,7 +43,7 @@ class Attention(ABC):
     def skipped_tokens(self, computed: Tokens) -> Tokens:
         """How many leading tokens no later step reads once `computed` are computed [MGR-2].
 
-        pre: self.block_size > 0 and computed >= 0
+        pre: computed >= 0
         post: 0 <= __return__ <= computed
         """
 
@@ -50,7 +53,7 @@ class Attention(ABC):
         The draft head has to recompute the last matched block, so that block must have been
         matched; it is then not part of the hit.
 
-        pre: self.block_size > 0 and length >= 0 and length % self.block_size == 0
+        pre: length >= 0 and length % self.block_size == 0
         post: all(i * self.block_size >= length for i in __return__)
         """
         following = full_blocks(length, self.block_size)
@@ -59,7 +62,7 @@ class Attention(ABC):
     def skipped_blocks(self, computed: Tokens) -> Blocks:
         """How many leading table entries lie completely in the skipped tokens [SKIP-1].
 
-        pre: self.block_size > 0 and computed >= 0
+        pre: computed >= 0
         post: __return__ * self.block_size <= self.skipped_tokens(computed)
         post: self.skipped_tokens(computed) < (__return__ + 1) * self.block_size
         """
@@ -75,7 +78,7 @@ class FullAttention(Attention):
     def blocks_read(self, length: Tokens) -> range:
         """All blocks before `length` [FULL-1].
 
-        pre: self.block_size > 0 and length >= 0 and length % self.block_size == 0
+        pre: length >= 0 and length % self.block_size == 0
         post: __return__ == range(0, length // self.block_size)
         """
         return range(full_blocks(length, self.block_size))
@@ -83,7 +86,7 @@ class FullAttention(Attention):
     def skipped_tokens(self, computed: Tokens) -> Tokens:  # noqa: ARG002
         """Nothing is ever skipped [MGR-2].
 
-        pre: self.block_size > 0 and computed >= 0
+        pre: computed >= 0
         post: __return__ == 0
         """
         return Tokens(0)
@@ -94,6 +97,8 @@ class SinkAttention(FullAttention):
     """Full attention whose first `sink_tokens` slots are set aside for the whole pool's lifetime.
 
     The sink blocks are held by no request, are never queued and never freed [SINK-1].
+
+    inv: self.sink_tokens >= 0 and self.sink_tokens % self.block_size == 0
     """
 
     sink_tokens: Tokens = Tokens(0)
@@ -101,8 +106,6 @@ class SinkAttention(FullAttention):
     def reserved_blocks(self) -> Blocks:
         """How many blocks the sink holds for good [SINK-1].
 
-        pre: self.block_size > 0 and self.sink_tokens > 0
-        pre: self.sink_tokens % self.block_size == 0
         post: __return__ * self.block_size == self.sink_tokens
         """
         return full_blocks(self.sink_tokens, self.block_size)
@@ -110,14 +113,16 @@ class SinkAttention(FullAttention):
 
 @dataclass(frozen=True)
 class SlidingWindowAttention(Attention):
-    """A token reads itself and the `window - 1` tokens before it: sliding window, and its MLA form."""
+    """A token reads itself and the `window - 1` tokens before it: sliding window, and its MLA form.
+
+    inv: self.window > 0
+    """
 
     window: Tokens = Tokens(1)
 
     def blocks_read(self, length: Tokens) -> range:
         """The blocks that overlap the `window - 1` tokens before `length` [SWA-1, SWA-5, HIT-7].
 
-        pre: self.block_size > 0 and self.window > 0
         pre: length >= 0 and length % self.block_size == 0
         post: __return__.stop == length // self.block_size
         post: all((i + 1) * self.block_size > length - self.window + 1 for i in __return__)
@@ -128,7 +133,7 @@ class SlidingWindowAttention(Attention):
     def skipped_tokens(self, computed: Tokens) -> Tokens:
         """All tokens before the window of the next one [MGR-2].
 
-        pre: self.block_size > 0 and self.window > 0 and computed >= 0
+        pre: computed >= 0
         post: __return__ == 0 or computed - __return__ == self.window - 1
         post: computed - __return__ <= self.window - 1
         """
@@ -137,7 +142,6 @@ class SlidingWindowAttention(Attention):
     def tail_blocks(self) -> Blocks:
         """The most blocks that a hit reads, wherever it ends [SWA-1].
 
-        pre: self.block_size > 0 and self.window > 0
         post: (__return__ - 1) * self.block_size < self.window - 1 <= __return__ * self.block_size
         """
         return covering_blocks(Tokens(self.window - 1), self.block_size)
@@ -145,14 +149,16 @@ class SlidingWindowAttention(Attention):
 
 @dataclass(frozen=True)
 class ChunkedLocalAttention(Attention):
-    """A token reads the tokens of its own chunk of `chunk` tokens, up to itself [CHUNK-2, MGR-2]."""
+    """A token reads the tokens of its own chunk of `chunk` tokens, up to itself [CHUNK-2, MGR-2].
+
+    inv: self.chunk > 0
+    """
 
     chunk: Tokens = Tokens(1)
 
     def blocks_read(self, length: Tokens) -> range:
         """The blocks that overlap the part of the current chunk before `length` [CHUNK-2, HIT-7].
 
-        pre: self.block_size > 0 and self.chunk > 0
         pre: length >= 0 and length % self.block_size == 0
         post: __return__.stop == length // self.block_size
         post: length % self.chunk != 0 or len(__return__) == 0
@@ -163,7 +169,7 @@ class ChunkedLocalAttention(Attention):
     def skipped_tokens(self, computed: Tokens) -> Tokens:
         """All complete chunks [MGR-2].
 
-        pre: self.block_size > 0 and self.chunk > 0 and computed >= 0
+        pre: computed >= 0
         post: __return__ % self.chunk == 0
         post: __return__ <= computed < __return__ + self.chunk
         """
@@ -176,6 +182,8 @@ class MambaState(Attention):
 
     Modes `none` and `all` manage blocks alike: one state a block, `speculative_blocks` more for
     drafts [MAMBA-5].
+
+    inv: self.speculative_blocks >= 0
     """
 
     speculative_blocks: Blocks = Blocks(0)
@@ -183,7 +191,7 @@ class MambaState(Attention):
     def blocks_read(self, length: Tokens) -> range:
         """The one state that sums up everything before `length` [MAMBA-1, HIT-7].
 
-        pre: self.block_size > 0 and length >= 0 and length % self.block_size == 0
+        pre: length >= 0 and length % self.block_size == 0
         post: len(__return__) == (1 if length > 0 else 0)
         post: __return__.stop == length // self.block_size
         """
@@ -193,7 +201,7 @@ class MambaState(Attention):
     def skipped_tokens(self, computed: Tokens) -> Tokens:
         """All but the last computed token: its state sums up the others [MGR-2].
 
-        pre: self.block_size > 0 and computed >= 0
+        pre: computed >= 0
         post: __return__ == max(0, computed - 1)
         """
         return Tokens(max(0, computed - 1))
@@ -201,7 +209,7 @@ class MambaState(Attention):
     def eagle_blocks(self, length: Tokens) -> range:
         """A recurrent state has no block to recompute: EAGLE asks for nothing more [Q-1].
 
-        pre: self.block_size > 0 and length >= 0 and length % self.block_size == 0
+        pre: length >= 0 and length % self.block_size == 0
         post: len(__return__) == 0
         """
         following = full_blocks(length, self.block_size)
@@ -212,7 +220,7 @@ class MambaState(Attention):
 
         Observed to subtract the number of speculative *blocks* from a number of tokens [MAMBA-2].
 
-        pre: computed >= 0 and self.speculative_blocks >= 0
+        pre: computed >= 0
         post: __return__ == 0 or computed - __return__ == self.speculative_blocks
         post: 0 <= __return__ <= computed
         """
@@ -240,7 +248,7 @@ class CrossAttention(Attention):
     def blocks_read(self, length: Tokens) -> range:
         """Encoder content, which no prefix of decoder tokens provides [CROSS-3].
 
-        pre: self.block_size > 0 and length >= 0 and length % self.block_size == 0
+        pre: length >= 0 and length % self.block_size == 0
         post: __return__.stop == length // self.block_size
         """
         return range(full_blocks(length, self.block_size))
@@ -248,7 +256,7 @@ class CrossAttention(Attention):
     def skipped_tokens(self, computed: Tokens) -> Tokens:  # noqa: ARG002
         """Nothing is ever skipped [MGR-2].
 
-        pre: self.block_size > 0 and computed >= 0
+        pre: computed >= 0
         post: __return__ == 0
         """
         return Tokens(0)

@@ -27,6 +27,8 @@ class Step:
 
     computed (`local` found here, `external` brought by a connector) | new | lookahead.
     `slots` counts all of them, clipped to the model's length; `main` leaves the lookahead out.
+
+    inv: min(self.local, self.external, self.main, self.slots, self.encoder) >= 0
     """
 
     local: Tokens
@@ -69,8 +71,7 @@ def binding(attention: Attention, hits: Blocks, step: Step) -> Binding:
 
     Cross attention binds nothing [CROSS-2].
 
-    pre: attention.block_size > 0 and hits >= 0
-    pre: step.local >= 0 and step.external >= 0
+    pre: hits >= 0
     post: __return__.length == max(__return__.nulls, 0 if __return__.length == 0 else hits) + __return__.external
     """
     if isinstance(attention, CrossAttention):
@@ -87,8 +88,6 @@ def binding(attention: Attention, hits: Blocks, step: Step) -> Binding:
 def table_length(attention: Attention, step: Step) -> Blocks:
     """How many entries a table needs for the slots of `step` [NEED-1, GET-1, MAMBA-5, MAMBA-6, CROSS-1].
 
-    pre: attention.block_size > 0
-    pre: 0 <= step.main and 0 <= step.slots and 0 <= step.encoder
     post: __return__ >= 0
     """
     if isinstance(attention, AlignedMambaState):
@@ -108,8 +107,7 @@ def growth(attention: Attention, held: Blocks, step: Step, *, grown_before: bool
     In Mamba's align mode all entries between the bound prefix and the running state stay null, and
     the speculative blocks of a table that was grown before move behind the running state.
 
-    pre: attention.block_size > 0 and held >= 0
-    pre: 0 <= step.main and 0 <= step.slots and 0 <= step.encoder
+    pre: held >= 0
     post: __return__.length == held + __return__.nulls + len(__return__.moved) + __return__.taken
     post: __return__.taken >= 0 and __return__.nulls >= 0 and __return__.length >= held
     """
@@ -134,7 +132,7 @@ def most_held(
     its lookahead [Q-50], in a sequence of at most `model_tokens`; one block more where the first token
     still read can lie in the middle of a block [Q-51].
 
-    pre: attention.block_size > 0 and batched_tokens >= 0 and model_tokens >= 0 and lookahead >= 0
+    pre: batched_tokens >= 0 and model_tokens >= 0 and lookahead >= 0
     post: __return__ is None or __return__ * attention.block_size <= model_tokens + 2 * attention.block_size
     """
     if isinstance(attention, SlidingWindowAttention):
@@ -174,7 +172,7 @@ def fits(need: Blocks, free: Blocks, reserved: Blocks = Blocks(0)) -> bool:
 def full_table_blocks(attention: Attention, tokens: Tokens) -> Blocks:
     """How many leading table entries are full with `tokens` tokens [MGR-4].
 
-    pre: attention.block_size > 0 and tokens >= 0
+    pre: tokens >= 0
     post: __return__ * attention.block_size <= tokens < (__return__ + 1) * attention.block_size
     """
     return full_blocks(tokens, attention.block_size)

@@ -22,7 +22,10 @@ GROUP_ID_BYTES = 4
 
 @dataclass(frozen=True)
 class Span:
-    """An item (an image, say) that stands behind the tokens [offset, offset + length)."""
+    """An item (an image, say) that stands behind the tokens [offset, offset + length).
+
+    inv: self.offset >= 0 and self.length >= 0
+    """
 
     identifier: str
     offset: Tokens
@@ -31,7 +34,7 @@ class Span:
     def overlaps(self, start: Tokens, end: Tokens) -> bool:
         """Whether any of the item's tokens lies in [start, end) [HASH-5].
 
-        pre: 0 <= start < end and self.offset >= 0 and self.length >= 0
+        pre: 0 <= start < end
         post: not __return__ or (self.offset < end and start < self.offset + self.length)
         """
         return max(start, self.offset) < min(end, self.offset + self.length)

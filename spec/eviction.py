@@ -78,7 +78,7 @@ def skipped_entries(attention: Attention, table: Sequence[BlockId], computed: To
     The skipped entries that are not yet null, last first. In Mamba's align mode a kept state can
     stand apart, with nulls between it and the others: it is released after them.
 
-    pre: attention.block_size > 0 and computed >= 0
+    pre: computed >= 0
     post: all(table[i] != 0 for i in __return__.window + __return__.states)
     post: all((i + 1) * attention.block_size <= computed for i in __return__.window + __return__.states)
     """

@@ -24,7 +24,11 @@ from spec.units import Blocks, Tokens
 
 @dataclass(frozen=True)
 class Retention:
-    """What the cache is asked to serve: `interval` None is dense [RETAIN-1, RETAIN-3]."""
+    """What the cache is asked to serve: `interval` None is dense [RETAIN-1, RETAIN-3].
+
+    inv: self.alignment > 0
+    inv: self.interval is None or (self.interval >= 0 and self.interval % self.alignment == 0)
+    """
 
     alignment: Tokens
     interval: Tokens | None = None
@@ -32,8 +36,6 @@ class Retention:
     def segment(self) -> Tokens | None:
         """The distance between regularly served lengths, None if only the prompt boundary is.
 
-        pre: self.alignment > 0
-        pre: self.interval is None or (self.interval >= 0 and self.interval % self.alignment == 0)
         post: __return__ is None or (__return__ > 0 and __return__ % self.alignment == 0)
         """
         if self.interval is None:
@@ -45,7 +47,7 @@ class Retention:
 
         Tokens that were generated later do not move it [Q-38].
 
-        pre: self.alignment > 0 and prompt_tokens >= 0
+        pre: prompt_tokens >= 0
         post: (__return__ is None) == (self.interval is None)
         post: __return__ is None or 0 <= __return__ <= max(0, prompt_tokens - 1)
         post: __return__ is None or __return__ % self.alignment == 0
@@ -57,8 +59,7 @@ class Retention:
     def wants(self, length: Tokens, prompt_tokens: Tokens) -> bool:
         """Whether retention wants hits of `length` tokens to be served [RETAIN-3].
 
-        pre: self.alignment > 0 and length >= 0 and prompt_tokens >= 0
-        pre: self.interval is None or (self.interval >= 0 and self.interval % self.alignment == 0)
+        pre: length >= 0 and prompt_tokens >= 0
         post: not __return__ or (length > 0 and length % self.alignment == 0)
         """
         segment = self.segment()
@@ -69,7 +70,7 @@ class Retention:
 def is_needed_at(attention: Attention, *, eagle: bool, block: Blocks, length: Tokens) -> bool:
     """Whether a hit of `length` tokens needs `block` to be cached [HIT-7, EAGLE-3].
 
-    pre: attention.block_size > 0 and block >= 0
+    pre: block >= 0
     pre: length >= 0 and length % attention.block_size == 0
     post: not __return__ or length > 0
     """
@@ -90,7 +91,7 @@ def is_useful(
 ) -> bool:
     """Whether some wanted length up to `horizon` tokens needs `block` [RETAIN-3, SWA-7].
 
-    pre: retention.alignment > 0 and retention.alignment % attention.block_size == 0
+    pre: retention.alignment % attention.block_size == 0
     pre: block >= 0 and horizon >= 0
     post: not __return__ or horizon >= retention.alignment
     """
@@ -109,7 +110,7 @@ def is_kept(
     A sliding window keeps the tail of blocks that a hit at each served boundary needs; where the
     tails would overlap everything is kept, whatever the interval [Q-39]. Every other kind keeps all.
 
-    pre: retention.alignment > 0 and retention.alignment % attention.block_size == 0
+    pre: retention.alignment % attention.block_size == 0
     pre: block >= 0 and prompt_tokens >= 0
     post: __return__ or isinstance(attention, SlidingWindowAttention)
     """
@@ -143,7 +144,7 @@ def cacheable_tokens(
     A lone group caches every full block. Several groups serve only aligned lengths, so they cache
     up to the last one, and under EAGLE the block behind it [EAGLE-3].
 
-    pre: attention.block_size > 0 and alignment > 0 and tokens >= 0
+    pre: alignment > 0 and tokens >= 0
     post: 0 <= __return__ <= tokens
     post: not lone_group or __return__ == tokens
     """

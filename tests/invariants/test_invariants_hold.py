@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -30,10 +31,12 @@ from kvref.operations import (
     SlidingGroup,
     StepEnds,
     TakeStats,
+    Trace,
 )
 from kvref.protocol import Phase, Scheduler
-from kvref.targets.reference import ReferenceSession
-from kvref.witness import Witness
+from kvref.targets.picture import Picture
+from kvref.targets.reference import ReferenceSession, ReferenceTarget
+from kvref.witness import Witness, first_broken
 
 STEPS = 60
 MODEL = 96
@@ -78,7 +81,7 @@ class Caller:
         self.config = config
         self.rng = random.Random(seed)  # noqa: S311 - draws cases, not secrets
         self.session = ReferenceSession(config)
-        self.witness = Witness(config, self.session.view())
+        self.witness = Witness(config)
         self.book = Scheduler(MODEL, drafts=2)
         self.prompts: list[tuple[int, ...]] = []
         self.performed: list[Operation] = []
@@ -97,6 +100,8 @@ class Caller:
         rng = self.rng
         known = rng.choice(self.prompts)[: rng.randint(0, 40)] if self.prompts else ()
         tokens = (known + tuple(rng.randint(1, 9) for _ in range(rng.randint(1, 20))))[:60]
+        if len(known) > 8 and rng.random() < 0.3:
+            tokens = known[: len(known) // 8 * 8]
         self.prompts.append(tokens)
         items = (
             (Item(rng.choice("xy"), len(tokens) // 2, 2),) if len(tokens) > 4 and rng.random() < 0.2 else ()
@@ -207,3 +212,18 @@ class Caller:
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_no_invariant_is_broken_in_a_long_legal_trace(name: str, seed: int) -> None:
     Caller(CONFIGURATIONS[name], seed).run()
+
+
+def test_a_recorded_trace_is_judged_line_by_line() -> None:
+    caller = Caller(CONFIGURATIONS["full"], 0)
+    caller.run()
+    trace = Trace(caller.config, tuple(caller.performed[:40]))
+    pictures = ReferenceTarget().picture(trace)
+    assert first_broken(trace, pictures) is None
+    leaking = replace(pictures[30].view, free_queue=pictures[30].view.free_queue[:-1])
+    pictures[30] = Picture(pictures[30].observation, leaking)
+    found = first_broken(trace, pictures)
+    assert found is not None
+    line, violations = found
+    assert line == 30
+    assert "free-iff-unused" in {violation.invariant for violation in violations}

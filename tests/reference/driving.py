@@ -3,10 +3,14 @@
 Tokens are drawn from a counter: two prompts differ unless a test says that they share a prefix.
 """
 
+import re
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
+
+import pytest
 
 from kvref.blocks import KVCacheBlock, KVCacheBlocks
 from kvref.config import KVCacheConfig, KVCacheGroupSpec
@@ -184,18 +188,14 @@ class Caller:
             [list(group.new_block_ids) for group in self.manager.groups],
             [set(group.cached_this_step) for group in self.manager.groups],
             list(pool.events),
-            self.manager.prefix_cache_stats,
+            copy(self.manager.prefix_cache_stats),
         )
 
     def refuses(self, mistake: type[CallerError], words: str, call: Any, *arguments: Any) -> None:
         """The call raises `mistake` with `words` in its text, and changes nothing."""
         before = self.state()
-        try:
+        with pytest.raises(mistake, match=re.escape(words)):
             call(*arguments)
-        except mistake as error:
-            assert words in str(error)
-        else:
-            raise AssertionError(f"{mistake.__name__} was not raised")
         assert self.state() == before
 
 

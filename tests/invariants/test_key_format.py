@@ -36,7 +36,7 @@ class Life:
 
     def __init__(self) -> None:
         self.session = ReferenceSession(CONFIGURATION)
-        self.witness = Witness(CONFIGURATION, self.session.view())
+        self.witness = Witness(CONFIGURATION)
 
     def live(self, *operations: Operation) -> None:
         for operation in operations:

@@ -1,0 +1,1 @@
+"""Tests of the invariants: each finds its corruption, and a sound manager breaks none."""
