@@ -1,15 +1,16 @@
 """The command `kvref`. Exit codes: 0 all well, 1 a divergence was found, 2 bad input."""
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import msgspec
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from kvref.errors import UserError
-from kvref.fuzz.campaign import Level, Settings, run
+from kvref.fuzz.campaign import Finding, Level, Settings, run
 from kvref.fuzz.configurations import Profile
 from kvref.fuzz.report import (
     difference_table,
@@ -30,10 +31,18 @@ from kvref.targets.registry import names, open_target
 
 DIVERGED = 1
 BAD_INPUT = 2
+INTERRUPTED = 130
 SHOWN_FINDINGS = 3
 
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """A reader that went away is no divergence, as Rich's own exit code 1 would say."""
+        raise  # noqa: PLE0704 - called where the error is handled
+
+
 app = App(name="kvref", help="The oracle for LLM KV cache managers.")
-console = Console()
+console = _Console()
 
 
 def _open(target: str, python: Path | None) -> Target:
@@ -44,7 +53,7 @@ def _open(target: str, python: Path | None) -> Target:
 
 
 def _positive(value: float | None, name: str) -> None:
-    if value is not None and value <= 0:
+    if value is not None and not value > 0:
         raise UserError(f"{name} {value} is not positive: give at least 1")
 
 
@@ -91,6 +100,8 @@ def fuzz(
     """
     for value, name in ((cases, "--cases"), (seconds, "--seconds"), (length, "--length")):
         _positive(value, name)
+    if first < 0:
+        raise UserError(f"--first {first} is negative: cases count from 0")
     if cases is None and seconds is None:
         cases = 500
     opened = _open(target, python)
@@ -108,13 +119,26 @@ def fuzz(
     finally:
         opened.close()
     tell_report(console, seen, opened.catalogue)
-    for number, finding in enumerate(seen.findings):
-        path = write_trace(findings, finding.trace)
-        if number < SHOWN_FINDINGS:
-            tell_finding(console, finding, target, path)
+    unwritten = _keep(seen.findings, findings, target)
     if report is not None:
         write_json(report, summary(seen))
+    if seen.failure or unwritten:
+        raise UserError(str(seen.failure or unwritten))
     return DIVERGED if seen.findings else 0
+
+
+def _keep(found: list[Finding], folder: Path, target: str) -> UserError | None:
+    """Write the traces of findings and tell the first ones, even if they cannot be written."""
+    unwritten = None
+    for number, finding in enumerate(found):
+        path = None
+        try:
+            path = write_trace(folder, finding.trace)
+        except UserError as failure:
+            unwritten = failure
+        if number < SHOWN_FINDINGS:
+            tell_finding(console, finding, target, path)
+    return unwritten
 
 
 @app.command
@@ -167,17 +191,23 @@ def schema() -> None:
 def main() -> None:
     """The command's entry point: errors that a person can mend take one line."""
     try:
-        result = app(exit_on_error=False, print_error=True, result_action="return_value")
-    except UserError as error:
-        sys.stderr.write(f"kvref: {error}\n")
-        sys.exit(BAD_INPUT)
+        result = app(exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except (UserError, CycloptsError) as error:
+        _refuse(str(error))
+    except OSError as failure:
+        if failure.filename is None:
+            # What standard output still holds would be flushed, and fail, once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _refuse(str(failure))
     except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        if type(error).__module__.startswith("cyclopts"):
-            sys.exit(BAD_INPUT)
-        raise
+        sys.exit(INTERRUPTED)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _refuse(why: str) -> NoReturn:
+    sys.stderr.write(f"kvref: {' '.join(why.split())}\n")
+    sys.exit(BAD_INPUT)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def _plain(value: object) -> object:
 
 
 def _text(value: object) -> str:
-    if value is None or value == ():
+    if value is None:
         return "-"
     if isinstance(value, bytes):
         return f"{value[:4].hex()}…{value[-4:].hex()}"

@@ -117,7 +117,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 # Operations
 
 
-class Item(msgspec.Struct, frozen=True, array_like=True):
+class Item(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A multimodal item behind the tokens [offset, offset + length) [REQ-1]."""
 
     identifier: str
@@ -125,7 +125,7 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     length: Positive
 
 
-class NewRequest(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class NewRequest(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, forbid_unknown_fields=True):
     """A request arrives: its prompt's full blocks are hashed [REQ-3, REQ-4].
 
     `embeds` are the raw bytes of one float32 a token, given instead of token ids.
@@ -140,14 +140,14 @@ class NewRequest(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     skip_reading: bool = False
 
 
-class AppendTokens(msgspec.Struct, frozen=True, tag=True):
+class AppendTokens(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """Sampled tokens are appended, and blocks that became full are hashed [REQ-3, PROTO-5]."""
 
     request: str
     tokens: tuple[int, ...]
 
 
-class ContinueRequest(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class ContinueRequest(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, forbid_unknown_fields=True):
     """A streaming session goes on: tokens from `computed` on are replaced by `tokens` [REQ-7]."""
 
     request: str
@@ -156,14 +156,14 @@ class ContinueRequest(msgspec.Struct, frozen=True, tag=True, omit_defaults=True)
     items: tuple[Item, ...] = ()
 
 
-class Lookup(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class Lookup(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, forbid_unknown_fields=True):
     """`get_computed_blocks` of a request that was preempted so many times [HIT-8]."""
 
     request: str
     preemptions: Count = 0
 
 
-class Allocate(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class Allocate(msgspec.Struct, frozen=True, tag=True, omit_defaults=True, forbid_unknown_fields=True):
     """`allocate_slots` with the request's `computed` tokens [ALLOC-1].
 
     `hit` is the number of tokens of the request's last lookup to be used with its blocks, None to
@@ -182,63 +182,63 @@ class Allocate(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     reserved: Count = 0
 
 
-class Free(msgspec.Struct, frozen=True, tag=True):
+class Free(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """`free`: preemption, finish or abort [PROTO-6]."""
 
     request: str
 
 
-class CacheBlocks(msgspec.Struct, frozen=True, tag=True):
+class CacheBlocks(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """`cache_blocks`: external tokens arrived, or delayed tokens were computed [PROTO-3, PROTO-12]."""
 
     request: str
     tokens: Count
 
 
-class RemoveSkipped(msgspec.Struct, frozen=True, tag=True):
+class RemoveSkipped(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """`remove_skipped_blocks` [ALLOC-16]."""
 
     request: str
     tokens: Count
 
 
-class Evict(msgspec.Struct, frozen=True, tag=True):
+class Evict(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """`evict_blocks` [POOL-8]."""
 
     blocks: tuple[int, ...]
 
 
-class Reset(msgspec.Struct, frozen=True, tag=True):
+class Reset(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """`reset_prefix_cache` [RESET-1]."""
 
 
-class NewStep(msgspec.Struct, frozen=True, tag=True):
+class NewStep(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """`new_step_starts` [PROTO-1]."""
 
 
-class StepEnds(msgspec.Struct, frozen=True, tag=True):
+class StepEnds(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """The oldest launched step has run: no call, but what it computed is there now [PROTO-5, PROTO-12]."""
 
 
-class TakeEvents(msgspec.Struct, frozen=True, tag=True):
+class TakeEvents(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """`take_events` once more: every operation's events are taken behind it [EVENT-1]."""
 
 
-class TakeNewBlockIds(msgspec.Struct, frozen=True, tag=True):
+class TakeNewBlockIds(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """`take_new_block_ids` [IDS-1]."""
 
 
-class TakeStats(msgspec.Struct, frozen=True, tag=True):
+class TakeStats(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """`make_prefix_cache_stats` [STATS-2]."""
 
 
-class CommonPrefix(msgspec.Struct, frozen=True, tag=True):
+class CommonPrefix(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """`get_num_common_prefix_blocks` [COMMON-3]."""
 
     request: str
 
 
-class GetBlocks(msgspec.Struct, frozen=True, tag=True):
+class GetBlocks(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """`get_block_ids` [ALLOC-17]."""
 
     request: str

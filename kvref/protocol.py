@@ -93,8 +93,7 @@ class Scheduler:
             busy = len(self.launched) + (self.step is not None) >= STEPS_IN_FLIGHT
             return "PROTO-12: two steps are in flight" if busy else None
         if isinstance(operation, StepEnds):
-            idle = not self.launched and self.step is None
-            return "PROTO-12: no step is in flight" if idle else None
+            return self._end_violation()
         name = getattr(operation, "request", None)
         if name is None:
             return None
@@ -128,6 +127,12 @@ class Scheduler:
                 return None if fits else "REQ-7: a session goes on when its step has ended"
         return None
 
+    def _end_violation(self) -> str | None:
+        if not self.launched and self.step is None:
+            return "PROTO-12: no step is in flight"
+        owed = next((book.name for book in self.books.values() if book.due), None)
+        return f"PROTO-5: outputs of request {owed} are due" if owed is not None else None
+
     def _allocation_violation(self, operation: Allocate, book: Book) -> str | None:  # noqa: PLR0911
         if self.step is None:
             return "PROTO-1: no step has begun"
@@ -140,7 +145,7 @@ class Scheduler:
         if book.phase is not Phase.RUNNING or book.due:
             return "PROTO-4: the request is not running, or its outputs are due"
         if operation.hit is not None or operation.external or operation.delay or operation.encoder:
-            return "PROTO-4: hits, external and encoder tokens are for admission"
+            return "PROTO-4, PROTO-9: hits, external and encoder tokens are for admission"
         room = min(book.unscheduled + self.drafts, self.max_model_len - 1 - book.computed)
         fits = 1 <= operation.new <= room
         return None if fits else f"PROTO-4: between 1 and {room} tokens may be scheduled"
@@ -185,12 +190,12 @@ class Scheduler:
                 book.expected -= book.due
                 book.tokens += len(tokens)
                 book.due = 0
-            case CacheBlocks(request=name):
-                self._loaded(self.books[name])
+            case CacheBlocks(request=name, tokens=valid):
+                self._loaded(self.books[name], valid)
             case ContinueRequest(request=name, computed=computed, tokens=tokens):
                 book = self.books[name]
                 book.tokens = book.prompt = computed + len(tokens)
-            case Evict() | Reset() | Allocate():
+            case Evict() | Reset() | Allocate() | RemoveSkipped():
                 pass
             case _:
                 self.found = found
@@ -209,11 +214,11 @@ class Scheduler:
         book.scheduled_now = True
         self.step.append(Scheduled(book, outputs, book.preemptions))
 
-    def _loaded(self, book: Book) -> None:
-        """External tokens arrived; one token is always left to compute [PROTO-3]."""
+    def _loaded(self, book: Book, valid: int) -> None:
+        """External tokens arrived, all or the first `valid`; one is always left to compute [PROTO-3]."""
         if book.phase is Phase.LOADING:
             book.phase = Phase.RUNNING
-            book.computed = min(book.computed, book.tokens - 1)
+            book.computed = min(valid, book.tokens - 1)
 
     def _launch(self) -> None:
         if self.step is not None:

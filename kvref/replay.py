@@ -12,6 +12,8 @@ from kvref.targets.base import CaseResult, Target, digest
 from kvref.targets.deviations import Deviation, met_at_construction, met_by
 from kvref.targets.picture import Opener
 
+EMBEDDING_BYTES = 4
+
 
 def read_trace(path: Path) -> Trace:
     """The trace in a file. Raises UserError, which says where it is broken."""
@@ -28,6 +30,9 @@ def read_trace(path: Path) -> Trace:
         name = getattr(operation, "request", None)
         if isinstance(operation, NewRequest):
             arrived.add(operation.request)
+            rows = None if operation.embeds is None else len(operation.embeds) / EMBEDDING_BYTES
+            if rows not in (None, len(operation.tokens)):
+                raise UserError(f"{path}: operation {line} needs {EMBEDDING_BYTES} bytes of embeds a token")
         elif name is not None and name not in arrived:
             raise UserError(f"{path}: operation {line} names request {name!r}, which has not arrived")
     return trace

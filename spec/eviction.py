@@ -58,9 +58,10 @@ def split_by_content(blocks: Sequence[BlockId], is_keyed: Callable[[BlockId], bo
 
     post: len(__return__.front) + len(__return__.back) == len(blocks)
     """
+    keyed = {block: is_keyed(block) for block in blocks}
     return Release(
-        front=tuple(block for block in blocks if not is_keyed(block)),
-        back=tuple(block for block in blocks if is_keyed(block)),
+        front=tuple(block for block in blocks if not keyed[block]),
+        back=tuple(block for block in blocks if keyed[block]),
     )
 
 

@@ -92,7 +92,7 @@ def is_useful(
     """Whether some wanted length up to `horizon` tokens needs `block` [RETAIN-3, SWA-7].
 
     pre: retention.alignment % attention.block_size == 0
-    pre: block >= 0 and horizon >= 0
+    pre: block >= 0 and prompt_tokens >= 0 and horizon >= 0
     post: not __return__ or horizon >= retention.alignment
     """
     return any(

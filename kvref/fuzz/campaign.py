@@ -5,15 +5,17 @@ a finding is repeated by its seed and number.
 """
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
 from invariants.view import View, Violation
 from kvref.compare import Difference, differences, first_mismatch
+from kvref.errors import UserError
 from kvref.fuzz.cases import Case, Notice, draw_case
 from kvref.fuzz.configurations import Profile
 from kvref.fuzz.coverage import Coverage
@@ -66,7 +68,7 @@ class Report:
     """What a campaign has seen so far.
 
     `operations` counts those that were compared; `lengths` has them by case. `coverage` counts the
-    cases that were compared to their full length.
+    cases that were compared to their full length. `failure` is why the target could not go on.
     """
 
     target: str
@@ -83,6 +85,7 @@ class Report:
     witnessed: int = 0
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
+    failure: UserError | None = None
 
     @property
     def rate(self) -> float:
@@ -101,25 +104,32 @@ class Report:
 
 
 def run(settings: Settings, opener: Opener, target: Target, on_batch: Callable[[Report], None]) -> Report:
-    """Run a campaign. Ctrl-C ends it after the current batch's cases, and keeps what was found."""
+    """Run a campaign.
+
+    Ctrl-C ends it after the batches that run already; so does a target that can no longer be used.
+    Either way what was found is kept.
+    """
     report = Report(target.name, settings)
     clock = _Clock(target)
+    waiting: deque[tuple[list[Case], Future[list[CaseResult]]]] = deque()
     with ThreadPoolExecutor(max_workers=1) as runner:
-        pending: tuple[list[Case], Future[list[CaseResult]]] | None = None
         try:
-            for batch in _batches(settings, opener, target, report, clock):
-                future = runner.submit(_results, settings, target, batch)
-                if pending is not None:
-                    _settle(report, opener, target, *pending)
-                pending = batch, future
-                clock.note(report)
-                on_batch(report)
+            with suppress(KeyboardInterrupt):
+                for batch in _batches(settings, opener, target, report, clock):
+                    waiting.append((batch, runner.submit(_results, settings, target, batch)))
+                    if len(waiting) > 1:
+                        _settle(report, opener, target, *waiting.popleft())
+                    clock.note(report)
+                    on_batch(report)
+            while waiting:
+                _settle(report, opener, target, *waiting.popleft())
         except KeyboardInterrupt:
             pass
-        if pending is not None:
-            _settle(report, opener, target, *pending)
+        except UserError as failure:
+            report.failure = failure
     clock.note(report)
-    on_batch(report)
+    with suppress(KeyboardInterrupt):
+        on_batch(report)
     return report
 
 
@@ -161,8 +171,8 @@ def _draw(settings: Settings, number: int, opener: Opener, target: Target, repor
     """Draw a case; on some, hold the reference against the invariants at once."""
     broken: list[tuple[Operation, Violation]] = []
 
-    def notice(configuration: Configuration, start: View) -> Notice:
-        witness = Witness(configuration, start)
+    def notice(configuration: Configuration) -> Notice:
+        witness = Witness(configuration)
         report.witnessed += 1
 
         def see(operation: Operation, observation: Observation, view: View) -> None:

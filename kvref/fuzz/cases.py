@@ -45,7 +45,7 @@ def draw_case(
     length: int,
     opener: Opener,
     catalogue: Catalogue,
-    notice: Callable[[Configuration, View], Notice] | None = None,
+    notice: Callable[[Configuration], Notice] | None = None,
 ) -> Case:
     """Draw the configuration, and play a scheduler on the reference for `length` operations.
 
@@ -60,8 +60,7 @@ def draw_case(
     except ConfigurationError as refusal:
         trace = Trace(configuration, (), seed=seed, case=number)
         return Case(trace, CaseResult(refused=str(refusal)), Coverage())
-    start = session.view()
-    player = _Player(configuration, session, start, notice(configuration, start) if notice else None)
+    player = _Player(configuration, session, notice(configuration) if notice else None)
 
     def avoids(operation: Operation) -> bool:
         situation = Situation(configuration, session, operation)
@@ -81,20 +80,19 @@ def draw_case(
 class _Player:
     """Performs operations on the reference, and keeps their digests."""
 
-    def __init__(
-        self, configuration: Configuration, session: Session, start: View, notice: Notice | None
-    ) -> None:
+    def __init__(self, configuration: Configuration, session: Session, notice: Notice | None) -> None:
         self.watch = Watch(configuration)
         self.digests: list[bytes] = []
         self._session = session
         self._notice = notice
-        self._before = start
+        self._before = session.view()
 
     def apply(self, operation: Operation) -> Observation:
         observation = self._session.apply(operation)
         view = self._session.view()
         self.digests.append(digest(observation, view))
-        self.watch.see(operation, observation, self._before, view)
+        if observation.error is None:
+            self.watch.see(operation, observation, self._before, view)
         self._before = view
         if self._notice is not None:
             self._notice(operation, observation, view)

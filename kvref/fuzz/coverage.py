@@ -94,7 +94,7 @@ class Watch:
         self._requests: dict[str, set[str]] = {}
 
     def see(self, operation: Operation, observation: Observation, before: View, after: View) -> None:
-        """Count one operation, and what it did to the state."""
+        """Count one operation that was performed, and what it did to the state."""
         match operation:
             case NewRequest(request=name):
                 self._requests[name] = set(_request_features(operation))

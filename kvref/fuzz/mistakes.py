@@ -17,7 +17,9 @@ def draw_mistake(rng: Random, configuration: Configuration, scheduler: Scheduler
     ]
     for book in running:
         choices.append(Allocate(book.name, book.computed, 0))
-        beyond = book.tokens + 4 * configuration.scheduler_block_size
+        # More coarse blocks than there are fine hashes, or vLLM would not notice [CACHE-2, Q-45].
+        coarse = configuration.scheduler_block_size
+        beyond = (book.tokens + 4 * coarse) * coarse // configuration.hash_block_size
         align = any(isinstance(g, MambaGroup) and g.mode == "align" for g in configuration.groups)
         if configuration.enable_caching and not align:
             choices.append(CacheBlocks(book.name, beyond))

@@ -151,4 +151,4 @@ def write_json(path: Path, value: object) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
     except OSError as failure:
-        raise UserError(f"{path} cannot be written ({failure.strerror}): choose another folder") from failure
+        raise UserError(f"{path} cannot be written ({failure.strerror}): choose another place") from failure

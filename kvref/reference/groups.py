@@ -188,7 +188,7 @@ class Group:
             table.blocks.append(table.blocks[index])
             table.blocks[index] = self._pool.null_block
         table.blocks += self._take(growth.taken)
-        table.grown = table.grown or len(table.blocks) > held
+        table.grown = True
         return table.blocks[held:]
 
     def _take(self, count: Blocks) -> list[KVCacheBlock]:

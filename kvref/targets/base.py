@@ -17,7 +17,7 @@ from kvref.targets.deviations import Catalogue
 from kvref.targets.picture import Opener, Picture
 
 DIGEST_BYTES = 8
-_encoder = msgspec.msgpack.Encoder()
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
 class Target(Protocol):

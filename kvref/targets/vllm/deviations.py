@@ -345,7 +345,9 @@ def _counts_differ(allocation: Allocation) -> bool:
 def _forgets_external_state(situation: Situation) -> bool:
     """The block of an external recurrent state is one more than vLLM counts, and there is none [Q-4]."""
     operation = situation.operation
-    if not isinstance(operation, Allocate) or not (operation.external and operation.new):
+    if not isinstance(operation, Allocate) or not operation.external:
+        return False
+    if not (operation.new or operation.must_fit):
         return False
     return _counts_differ(Allocation(situation, operation))
 

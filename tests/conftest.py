@@ -2,5 +2,5 @@
 
 from hypothesis import settings
 
-settings.register_profile("spec", derandomize=True, deadline=None, max_examples=200)
-settings.load_profile("spec")
+settings.register_profile("kvref", derandomize=True, deadline=None)
+settings.load_profile("kvref")
