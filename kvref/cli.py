@@ -191,7 +191,7 @@ def schema() -> None:
 def main() -> None:
     """The command's entry point: errors that a person can mend take one line."""
     try:
-        result = app(exit_on_error=False, print_error=False, result_action="return_value")
+        result = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except (UserError, CycloptsError) as error:
         _refuse(str(error))

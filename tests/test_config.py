@@ -1,7 +1,7 @@
 """Which configurations are refused, and what they are told; and what follows from the accepted ones.
 
-CFG-1 to CFG-9, RETAIN-2, SINK-1, SINK-2, REG-2, DCP-1, CROSS-3, CHUNK-1, SPEC-11, HIT-1, ERR-9, ERR-10, ERR-14, ERR-16,
-ERR-17, Q-6, Q-23, Q-24, Q-36, Q-49.
+CFG-1 to CFG-6, CFG-9, RETAIN-1, RETAIN-2, SINK-1, SINK-2, REG-2, DCP-1, CROSS-3, CHUNK-1, SPEC-11, HIT-1, ERR-9, ERR-10, ERR-14, ERR-16,
+ERR-17, Q-6, Q-23, Q-24, Q-36, Q-49, Q-53.
 """
 
 import re
@@ -108,6 +108,7 @@ def test_what_cannot_be_honoured_is_refused_in_words(
 
 ACCEPTED: list[tuple[str, tuple[KVCacheSpec, ...], dict[str, Any]]] = [
     ("no group at all", (), {}),
+    ("no group and no caching", (), {"enable_caching": False}),
     ("groups with one common spec", (full(4), full(4)), {}),
     ("a sink", (sink(4, 8),), {}),
     ("cross attention without caching", (full(4), cross(4)), {"enable_caching": False}),
@@ -135,6 +136,11 @@ def test_what_can_be_honoured_is_accepted(
     what: str, specs: tuple[KVCacheSpec, ...], options: dict[str, Any]
 ) -> None:
     assert config(*specs, **options).specs == specs, what
+
+
+def test_retention_is_dense_if_nothing_is_said() -> None:
+    # RETAIN-1
+    assert config(sliding(4, 8)).retention_interval is None
 
 
 def test_marked_eagle_groups_count_and_otherwise_all_do() -> None:

@@ -67,7 +67,7 @@ def test_another_seed_is_another_chain() -> None:
 
 def test_pickled_bytes_tell_one_object_twice_from_two_equal_ones() -> None:
     # the observed bytes are kept; CBOR knows values alone.
-    name, equal = "an image", "".join(["an ", "image"])
+    name, equal = "an image", b"an image".decode()
     assert name == equal
     once, twice = ((name, 0), (name, 2)), ((name, 0), (equal, 2))
     assert get_hash_function("sha256")(once) != get_hash_function("sha256")(twice)

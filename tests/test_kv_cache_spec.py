@@ -1,6 +1,6 @@
 """Specs: equality, kinds, and page sizes worked out by hand.
 
-SPEC-1 to SPEC-8, SPEC-11, DATA-3, Q-44. The admission cap of SPEC-8 is tested in tests/spec/test_capacity.py.
+SPEC-1 to SPEC-7, Q-44. The admission cap is tested in tests/spec/test_capacity.py.
 """
 
 from dataclasses import FrozenInstanceError, dataclass, replace

@@ -164,7 +164,9 @@ def test_only_a_waiting_request_is_looked_up() -> None:
     assert "PROTO-2" in Play().runs().why_not(Lookup("r"))
 
 
-@pytest.mark.parametrize(("external", "new", "fits"), [(0, 6, True), (3, 3, True), (0, 7, False), (3, 4, False)])
+@pytest.mark.parametrize(
+    ("external", "new", "fits"), [(0, 6, True), (3, 3, True), (0, 7, False), (3, 4, False)]
+)
 def test_hit_external_and_new_tokens_fit_into_the_request(external: int, new: int, *, fits: bool) -> None:
     operation = Allocate("r", 0, new, hit=4, external=external)
     play = in_step().looks_up(4)

@@ -1,6 +1,6 @@
 """Requests: their tokens, their extra keys, and their incremental hashes.
 
-REQ-1 to REQ-7, HASH-4, HASH-5, HASH-6, HASH-7, HASH-8, HASH-12, PROTO-11, Q-10, Q-11.
+REQ-1 to REQ-4, REQ-6, REQ-7, HASH-4, HASH-5, HASH-6, HASH-7, HASH-8, HASH-12, Q-10, Q-11.
 """
 
 import hashlib

@@ -102,7 +102,7 @@ def tell_report(console: Console, report: Report, catalogue: Catalogue) -> None:
     if catalogue:
         console.print(deviation_table(report, catalogue))
     for row, event in report.coverage.gaps():
-        console.print(f"never seen: {row} in a {event}", highlight=False)
+        console.print(f"never seen: {row} in {event}s", highlight=False)
     told = f"""\
 {report.operations} operations compared in {report.cases} cases, {len(report.configurations)} \
 configurations ({report.refused_by_both} refused by both sides)

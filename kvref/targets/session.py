@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from invariants.view import View
 from kvref.events import BlockRemoved, KVCacheEvent
 from kvref.operations import (
@@ -80,12 +82,7 @@ class ApiSession(ABC):
             return observation
         if isinstance(operation, Evict):
             events.sort(key=_removal_order)
-        return Observation(
-            blocks=observation.blocks,
-            tokens=observation.tokens,
-            done=observation.done,
-            events=tuple(events),
-        )
+        return msgspec.structs.replace(observation, events=tuple(events))
 
     def _perform(self, operation: Operation) -> Observation:  # noqa: C901, PLR0911, PLR0912
         manager, requests = self.manager, self.requests

@@ -1,4 +1,4 @@
-"""What a consumer is told: EVENT-1 to EVENT-7, POOL-5, HASH-11, RESET-1, Q-12, Q-13, Q-14, Q-19."""
+"""What a consumer is told: EVENT-1 to EVENT-8, POOL-5, HASH-11, RESET-1, Q-12, Q-13, Q-14, Q-19."""
 
 from kvref.events import MEDIUM_GPU, AllBlocksCleared, BlockRemoved, BlockStored
 from kvref.request import LoRARequest, MultiModalFeature, PlaceholderRange, Request
@@ -135,7 +135,7 @@ def test_extra_keys_of_a_late_block_name_all_its_items() -> None:
 
 
 def test_a_coarse_block_has_the_number_of_its_last_fine_block() -> None:
-    # Q-14: full 32, sliding 8 W 8, 64 tokens.
+    # Q-14, CACHE-3: full 32, sliding 8 W 8, 64 tokens.
     caller = Caller(full(32), sliding(8, 8), blocks=40, enable_kv_cache_events=True)
     a = caller.request("a", 64)
     caller.admit(a)
@@ -144,7 +144,7 @@ def test_a_coarse_block_has_the_number_of_its_last_fine_block() -> None:
 
 
 def test_one_of_two_equal_blocks_is_told_when_it_goes() -> None:
-    # EVENT-4
+    # EVENT-4, MAP-4
     caller = Caller(full(4), blocks=11, enable_kv_cache_events=True)
     tokens = fresh(12)
     for name in ("a", "b"):

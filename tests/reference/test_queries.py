@@ -1,10 +1,4 @@
-"""Statistics, new block ids, common prefixes, usage, reset, eviction, duplicates, retention.
-
-STATS-1, STATS-2, IDS-1, MGR-3, MAMBA-10, COMMON-1, COMMON-2, COMMON-3, USAGE-1, RESET-1, RESET-2, POOL-8,
-METRIC-1, DATA-7, ALLOC-13, ALLOC-16, ALLOC-17, COORD-2, COORD-3, CFG-4, CROSS-1, CROSS-4, FREE-4, MGR-2,
-DCP-1, RETAIN-4, PROTO-1, PROTO-8, PROTO-9, PROTO-10, CHUNK-3, CHUNK-4, MAMBA-3, MAMBA-4, EAGLE-5, HIT-8, HIT-9, REQ-2, REQ-5, REG-1,
-REG-2, Q-8, Q-15, Q-19, Q-27, Q-29, Q-38, Q-41, Q-43, Q-46, Q-47, Q-48.
-"""
+"""Statistics, new block ids, common prefixes, usage, reset, eviction, live tables, kinds, retention."""
 
 import pytest
 
@@ -120,7 +114,7 @@ def test_new_block_ids_are_told_once_group_after_group() -> None:
 
 
 def test_only_full_attention_and_mla_themselves_have_their_blocks_zeroed() -> None:
-    # MGR-3, MAMBA-10
+    # MGR-3, MAMBA-10, REG-1
     latent = MLAAttentionSpec(4, num_kv_heads=1, head_size=8, dtype=Half())
     hidden = HiddenStateCacheSpec(4, num_kv_heads=1, head_size=8, dtype=Half())
     told = {}
@@ -270,11 +264,13 @@ def test_tables_are_live_and_results_are_not() -> None:
 
 
 def test_nothing_is_one_constant_result() -> None:
-    # DATA-7, ALLOC-13
+    # DATA-7, ALLOC-13, COORD-2
     caller = Caller(full(4), blocks=20)
     empty = caller.manager.empty_kv_cache_blocks
     a = caller.request("a", 5)
+    before = caller.state()
     assert caller.manager.get_blocks(a.request_id) is empty
+    assert caller.state() == before
     assert caller.manager.get_computed_blocks(a)[0] is empty
     caller.admit(a)
     assert caller.manager.allocate_slots(a, 1) is empty
@@ -293,7 +289,7 @@ def test_a_lookup_changes_nothing() -> None:
 
 
 def test_the_manager_never_writes_to_a_request() -> None:
-    # REQ-2
+    # REQ-2, ALLOC-16
     caller = Caller(full(4), blocks=20)
     a = caller.request("a", 12)
     before = (list(a.all_token_ids), list(a.block_hashes), a.num_computed_tokens, a.num_preemptions)
@@ -397,6 +393,20 @@ def test_what_a_window_no_longer_reads_of_a_hot_prefix_ages() -> None:
     caller.admit(caller.request("b", tokens))
     assert {1, 2} <= set(caller.queue)
     assert not {3, 4} & set(caller.queue)
+
+
+def test_the_length_of_a_hit_is_the_callers_to_tell() -> None:
+    # ALLOC-18: three hit blocks told as one: the one new token lies in the second.
+    caller = Caller(full(4), blocks=20)
+    tokens = fresh(13)
+    a = caller.request("a", tokens)
+    caller.admit(a)
+    b = caller.request("b", tokens)
+    hits, length = caller.manager.get_computed_blocks(b)
+    assert length == 12
+    taken = caller.manager.allocate_slots(b, 1, 4, hits)
+    assert taken is caller.manager.empty_kv_cache_blocks
+    assert caller.table(b) == [1, 2, 3]
 
 
 def test_adding_results_joins_them_group_by_group() -> None:

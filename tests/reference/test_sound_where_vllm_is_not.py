@@ -254,6 +254,22 @@ def test_q_51_the_gate_counts_a_chunk_that_cuts_a_block(*, usable: int, admitted
         assert caller.step(a, new) is not None
 
 
+@pytest.mark.parametrize(("usable", "admitted"), [(4, False), (5, True)])
+def test_q_54_a_state_that_is_not_bound_is_not_needed(*, usable: int, admitted: bool) -> None:
+    # Observed: a need of 6, because the hit state is counted, though external tokens replace it.
+    caller = Caller(full(4), mamba(4, 0, "align"), blocks=usable + 1)
+    tokens = fresh(4)
+    a = caller.request("a", tokens + fresh(5))
+    assert caller.admit(a, 4)[2] == ([1], [2])
+    caller.free(a)
+    caller.manager.new_step_starts()
+    b = caller.request("b", tokens + fresh(8))
+    hits, length, taken = caller.admit(b, 4, num_external_computed_tokens=4)
+    assert (hits, length) == (([1], [2]), 4)
+    # Full attention holds its hit and takes two; the state of 8 tokens and the running one are two more.
+    assert (taken is not None) == admitted
+
+
 def test_q_18_keys_are_published_before_the_content_is_there() -> None:
     # Q-18, PROTO-13: shared with the observed system. It is the caller who must not free so early, or
     # must evict the keys.
@@ -268,7 +284,7 @@ def test_q_18_keys_are_published_before_the_content_is_there() -> None:
 
 
 def test_q_33_nobody_counts_the_users_of_the_null_block() -> None:
-    # Q-33, POOL-2. Observed: its count drifts.
+    # Q-33, POOL-2, OBS-9. Observed: its count drifts.
     caller = Caller(sliding(2, 4), blocks=12)
     a = caller.request("a", 13)
     caller.admit(a, 6)

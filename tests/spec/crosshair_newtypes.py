@@ -4,8 +4,14 @@ CrossHair 0.0.112 looks through it for an argument itself, but asks `issubclass(
 element's type, which raises TypeError.
 """
 
-import crosshair.dynamic_typing as typing_of_proxies
+from collections.abc import Callable
+from typing import Any
 
-typing_of_proxies.origin_of = lambda kind, known=typing_of_proxies.origin_of: known(
-    getattr(kind, "__supertype__", kind)
-)
+import crosshair.dynamic_typing as proxies
+
+
+def origin_behind_newtypes(kind: Any, origin: Callable[[Any], Any] = proxies.origin_of) -> Any:
+    return origin(getattr(kind, "__supertype__", kind))
+
+
+proxies.origin_of = origin_behind_newtypes  # type: ignore[assignment]

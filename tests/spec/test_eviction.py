@@ -1,6 +1,6 @@
 """In which order blocks are released, and so taken again.
 
-FREE-1, FREE-2, FREE-3, FREE-5, SKIP-1, SKIP-2, SKIP-3, SKIP-4, MAMBA-2, POOL-7, Q-32.
+FREE-1, FREE-2, FREE-3, FREE-5, SKIP-1, SKIP-2, SKIP-3, SKIP-4, MAMBA-2, POOL-7, Q-32, Q-52.
 """
 
 from collections.abc import Collection, Sequence
@@ -67,7 +67,7 @@ def test_freeing_full_attention_and_a_window_group_after_group() -> None:
 
 
 def test_only_a_window_puts_scratch_blocks_to_the_front_when_freed() -> None:
-    # EX-6, Q-32: chunked, C 4, blocks of 2: scratch 14 goes to the back with the others.
+    # EX-6, Q-32, CHUNK-4: chunked, C 4, blocks of 2: scratch 14 goes to the back with the others.
     release = freed(chunked(2, 4), ids(0, 0, 0, 0, 11, 12, 14), {11})
     assert release == Release((), tuple(ids(14, 12, 11)))
     assert skipped(chunked(2, 4), ids(7, 8, 9, 10, 11, 12), 11) == Skip((3, 2, 1, 0), ())
@@ -89,6 +89,12 @@ def test_a_state_behind_nulls_is_released_on_its_own_and_to_the_back() -> None:
     aligned = AlignedMambaState(Tokens(4), Blocks(2))
     assert skipped(aligned, ids(2, 0, 4, 3, 7), 12) == Skip((), (0,))
     assert skipped(aligned, ids(0, 0, 4, 3, 7, 9), 15) == Skip((2,), ())
+
+
+def test_all_states_that_stand_apart_are_released() -> None:
+    # Q-52. Observed: only the last one is, and the others are held to the end.
+    aligned = AlignedMambaState(Tokens(4), Blocks(0))
+    assert skipped(aligned, ids(2, 0, 4, 0, 0, 7), 24) == Skip((), (2, 0))
 
 
 def test_nothing_is_past_before_anything_is_computed() -> None:

@@ -6,7 +6,7 @@ not be recognised.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -31,14 +31,15 @@ from kvref.request import Request
 from kvref.targets.deviations import Catalogue, Deviation, Situation, Verdict
 from kvref.targets.reference import ReferenceSession
 from spec import capacity, eviction
-from spec.arithmetic import covering_blocks, full_blocks
+from spec.arithmetic import covering_blocks, full_blocks, round_down, tokens_in
 from spec.attention import (
     AlignedMambaState,
     ChunkedLocalAttention,
+    FullAttention,
     MambaState,
     SlidingWindowAttention,
 )
-from spec.hits import candidate_lengths, longest_hit, longest_usable, serves
+from spec.hits import SpecGroup, longest_hit, longest_usable, serves
 from spec.units import NULL_BLOCK, Blocks, RequestId, Tokens
 
 FULL_LIKE = (FullGroup, MLAGroup, SinkGroup)
@@ -91,110 +92,184 @@ def _session(situation: Situation) -> ReferenceSession:
     return situation.session
 
 
-def _looked_up(situation: Situation) -> Request | None:
-    """The request of a lookup that reads the cache."""
+Table = tuple[bool, ...]
+"""A hit's block table, of one spec group: by entry, whether it is a block and not null."""
+
+
+class PeerLookup:
+    """The lookup that vLLM 0.23.0 does, over what the reference has cached [HIT-1 to HIT-5].
+
+    Its tables can have another length than its hit [Q-2], and the hit is not always the definition's.
+    """
+
+    def __init__(self, groups: Sequence[SpecGroup], num_tokens: Tokens, alignment: Tokens) -> None:
+        self.groups = sorted(groups, key=lambda group: not isinstance(group.attention, FullAttention))
+        self.alignment = alignment
+        self.limit = longest_usable(num_tokens)
+        self.tables: list[Table | None] = [None] * len(groups)
+        self.hit = self._lone() if len(groups) == 1 else self._iterate()
+
+    def shown(self) -> list[Table]:
+        """The tables, cut as far as vLLM cuts them [HIT-5]."""
+        tables = [table or () for table in self.tables]
+        first = self.groups[0].attention
+        if isinstance(first, FullAttention):
+            tables[0] = tables[0][: full_blocks(self.hit, first.block_size)]
+        return tables
+
+    def _lone(self) -> Tokens:
+        (group,) = self.groups
+        self.tables[0] = table = self._find(group, self.limit, drop=group.eagle)
+        return tokens_in(Blocks(len(table)), group.attention.block_size)
+
+    def _iterate(self) -> Tokens:
+        """Shrink the hit, group after group, until all agree [HIT-4]."""
+        hit, verified = self.limit, set[int]()
+        while True:
+            current = hit
+            for place, group in enumerate(self.groups):
+                size = group.attention.block_size
+                if isinstance(group.attention, FullAttention) and self.tables[place] is not None:
+                    current = round_down(current, size)
+                    continue
+                drop = group.eagle and place not in verified
+                limit = Tokens(min(current + size, self.limit)) if drop else current
+                table = self._find(group, limit, drop=drop)
+                found = tokens_in(Blocks(len(table)), size)
+                if drop:
+                    verified.add(place)
+                elif found < current:
+                    verified.clear()
+                current, self.tables[place] = found, table
+            if current >= hit:
+                return hit
+            hit = current
+            if self._is_simple():
+                return hit
+
+    def _is_simple(self) -> bool:
+        return len(self.groups) == 2 and isinstance(self.groups[0].attention, FullAttention)  # noqa: PLR2004
+
+    def _find(self, group: SpecGroup, limit: Tokens, *, drop: bool) -> Table:
+        """One spec group's longest hit of at most `limit` tokens [FULL-1, SWA-2, CHUNK-2, MAMBA-1]."""
+        attention = group.attention
+        size, count = attention.block_size, full_blocks(limit, attention.block_size)
+        if isinstance(attention, SlidingWindowAttention):
+            return self._find_window(group, attention, count, drop=drop)
+        if isinstance(attention, ChunkedLocalAttention):
+            nulls = attention.skipped_blocks(limit)
+            return (False,) * nulls + (True,) * self._run(group, nulls, count)
+        if isinstance(attention, MambaState):
+            ends = (i for i in range(count, 0, -1) if i * size % self.alignment == 0)
+            end = next((i for i in ends if group.is_cached(Blocks(i - 1))), 0)
+            return (False,) * (end - 1) + (True,) * min(end, 1)
+        return self._aligned((True,) * max(0, self._run(group, 0, count) - drop), size)
+
+    def _run(self, group: SpecGroup, start: int, end: int) -> int:
+        return next((i for i in range(start, end) if not group.is_cached(Blocks(i))), max(start, end)) - start
+
+    def _find_window(
+        self, group: SpecGroup, attention: SlidingWindowAttention, count: int, *, drop: bool
+    ) -> Table:
+        """Runs are tried from the end; a run up to block 0 is a prefix, however short [SWA-2 to SWA-4]."""
+        size, wanted, run = attention.block_size, attention.tail_blocks() + drop, 0
+        table: Table = ()
+        for i in range(count - 1, -1, -1):
+            edge = (i if drop else i + 1) * size
+            if not group.is_cached(Blocks(i)):
+                run = 0
+            elif run or edge % self.alignment == 0:
+                run += 1
+                if run >= wanted:
+                    table = (False,) * i + (True,) * run
+                    break
+        else:
+            table = self._aligned((True,) * run, size)
+        return self._aligned(table[:-1], size) if drop else table
+
+    def _aligned(self, table: Table, size: Tokens) -> Table:
+        return table[: round_down(tokens_in(Blocks(len(table)), size), self.alignment) // size]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Two answers to one lookup that differ: the definition's and vLLM's."""
+
+    groups: list[SpecGroup]
+    tokens: Tokens
+    alignment: Tokens
+    hit: Tokens
+    peer: PeerLookup
+
+
+def _different_answers(situation: Situation) -> Answers | None:
+    """The answers to a lookup that reads the cache, if vLLM's algorithm misses the definition."""
     if not isinstance(situation.operation, Lookup) or not situation.configuration.enable_caching:
         return None
-    request: Request = _session(situation).requests[situation.operation.request]
-    return None if request.skip_reading_prefix_cache else request
+    session = _session(situation)
+    request: Request = session.requests[situation.operation.request]
+    if request.skip_reading_prefix_cache:
+        return None
+    alignment = Tokens(session.manager.config.hit_alignment)
+    groups, tokens = session.manager.spec_groups(request), request.num_tokens
+    hit, peer = longest_hit(groups, tokens, alignment), PeerLookup(groups, tokens, alignment)
+    defined = [_table_of(group, hit) for group in peer.groups]
+    same = (hit, defined) == (peer.hit, peer.shown())
+    return None if same else Answers(groups, tokens, alignment, hit, peer)
 
 
-def _hit(situation: Situation, request: Request) -> Tokens:
-    manager = _session(situation).manager
-    alignment = Tokens(manager.config.hit_alignment)
-    return longest_hit(manager.spec_groups(request), request.num_tokens, alignment)
+def _table_of(group: SpecGroup, length: Tokens) -> Table:
+    read = group.attention.blocks_read(length)
+    return (False,) * read.start + (True,) * len(read)
 
 
-def _is_cached(situation: Situation, state: GroupState, request: Request, index: int) -> bool:
-    peers = [g for g in _session(situation).manager.groups if g.spec == state.spec]
-    return all(peer.find(request, index) is not None for peer in peers)
+def _answers_differ(situation: Situation) -> bool:
+    return _different_answers(situation) is not None
 
 
-def _lookup_exceeds_state(situation: Situation) -> bool:
-    """A recurrent state is cached behind the longest hit, at an aligned length [Q-1]."""
-    request = _looked_up(situation)
-    if request is None:
+def _state_raises(situation: Situation) -> bool:
+    """The EAGLE bit of a recurrent group makes a difference to vLLM's answer [Q-1]."""
+    answers = _different_answers(situation)
+    if answers is None:
         return False
-    hit, alignment = _hit(situation, request), _session(situation).manager.config.hit_alignment
-    return any(
-        _is_cached(situation, state, request, length // state.attention.block_size - 1)
-        for state in _session(situation).manager.groups
-        if isinstance(state.attention, MambaState) and state.eagle
-        for length in range(hit + alignment, request.num_tokens + state.attention.block_size, alignment)
-    )
+    unmarked = [replace(g, eagle=g.eagle and not isinstance(g.attention, MambaState)) for g in answers.groups]
+    mended, peer = PeerLookup(unmarked, answers.tokens, answers.alignment), answers.peer
+    return (mended.hit, mended.shown()) != (peer.hit, peer.shown())
 
 
 def _second_full_exceeds(situation: Situation) -> bool:
-    """A full-attention spec that is not the first holds more of the prefix than the hit [Q-2]."""
-    request = _looked_up(situation)
-    if request is None:
+    """VLLM's table of a full-attention spec that is not the first is longer than its hit [Q-2]."""
+    answers = _different_answers(situation)
+    if answers is None:
         return False
-    hit = _hit(situation, request)
-    full = [s for s in specs(situation.configuration) if isinstance(s, FULL_LIKE)]
+    peer = answers.peer
     return any(
-        _is_cached(situation, state, request, full_blocks(hit, state.attention.block_size))
-        for state, group in zip(
-            _session(situation).manager.groups, situation.configuration.groups, strict=True
-        )
-        if _unmarked(group) in full[1:]
+        isinstance(group.attention, FullAttention)
+        and tokens_in(Blocks(len(table)), group.attention.block_size) > peer.hit
+        for group, table in zip(peer.groups, peer.shown(), strict=True)
     )
 
 
 def _short_of_window(situation: Situation) -> bool:
-    """The hit is shorter than the window of an EAGLE group that is finer than the alignment [Q-5]."""
-    request = _looked_up(situation)
-    if request is None:
-        return False
-    hit = _hit(situation, request)
-    alignment = _session(situation).manager.config.hit_alignment
-    return hit > 0 and any(
-        isinstance(state.attention, SlidingWindowAttention)
-        and state.eagle
-        and state.attention.block_size != alignment
-        and full_blocks(hit, state.attention.block_size) < state.attention.tail_blocks()
-        for state in _session(situation).manager.groups
+    """The hit is shorter than the window of an EAGLE group finer than the alignment: vLLM loses it [Q-5]."""
+    answers = _different_answers(situation)
+    return answers is not None and any(
+        isinstance(group.attention, SlidingWindowAttention)
+        and group.eagle
+        and group.attention.block_size != answers.alignment
+        and full_blocks(answers.hit, group.attention.block_size) < group.attention.tail_blocks()
+        for group in answers.groups
+        if answers.peer.hit < answers.hit
     )
 
 
-def _chunk_starts_in_block(situation: Situation) -> bool:
-    """The current chunk starts in the middle of a block that is not cached [Q-7]."""
-    request = _looked_up(situation)
-    if request is None:
+def _proof_is_stale(situation: Situation) -> bool:
+    """A longer length fails for an EAGLE group's extra block alone, which vLLM proved elsewhere [Q-37]."""
+    answers = _different_answers(situation)
+    if answers is None or answers.peer.hit <= answers.hit:
         return False
-    hit = _hit(situation, request)
-    for state in _session(situation).manager.groups:
-        attention = state.attention
-        if not isinstance(attention, ChunkedLocalAttention) or attention.chunk % attention.block_size == 0:
-            continue
-        for limit in range(hit, longest_usable(request.num_tokens) + 1):
-            start = attention.skipped_tokens(Tokens(limit))
-            if start % attention.block_size and start > hit:
-                return True
-    return False
-
-
-def _window_of_one_hits(situation: Situation) -> bool:
-    """A group whose window is one token serves a length that nothing has to be cached for [Q-9]."""
-    request = _looked_up(situation)
-    return request is not None and _hit(situation, request) > 0
-
-
-def _only_eagle_forbids(situation: Situation) -> bool:
-    """A longer length fails for one EAGLE group's extra block, and another EAGLE group has its own [Q-37]."""
-    request = _looked_up(situation)
-    if request is None:
-        return False
-    manager = _session(situation).manager
-    hit, limit = _hit(situation, request), longest_usable(request.num_tokens)
-    groups = manager.spec_groups(request)
-    plain = [replace(group, eagle=False) for group in groups]
-    eagle = [group for group in groups if group.eagle]
-    return any(
-        length > hit
-        and all(serves(group, length, limit) for group in plain)
-        and any(serves(group, length, limit) for group in eagle)
-        for length in candidate_lengths(request.num_tokens, Tokens(manager.config.hit_alignment))
-    )
+    limit = longest_usable(answers.tokens)
+    return all(serves(replace(group, eagle=False), answers.peer.hit, limit) for group in answers.groups)
 
 
 class Allocation:
@@ -232,9 +307,17 @@ class Allocation:
 
     def peer_need(self) -> int:
         """Free blocks that vLLM predicts for the step."""
-        step = self.step(self.main, self.slots)
+        return self.need() - self._uncounted(self.step(self.main, self.slots))
+
+    def counts_states_short(self) -> bool:
+        """Whether vLLM counts too few blocks for recurrent states: for the step, or at the gate."""
+        at_gate = self.operation.must_fit and self._uncounted(self.step(self.whole, self.whole)) > 0
+        return at_gate or self._uncounted(self.step(self.main, self.slots)) > 0
+
+    def _uncounted(self, step: capacity.Step) -> int:
+        """Blocks for `step` that vLLM does not count; negative if it counts too many."""
         return sum(
-            self._peer_count(state, hits, step)
+            state.plan(self.name, hits, step).need - self._peer_count(state, hits, step)
             for state, hits in zip(self.manager.groups, self.hits, strict=True)
         )
 
@@ -249,11 +332,18 @@ class Allocation:
             missing = 1 if table and table.grown else 1 + state.attention.speculative_blocks
         return missing + sum(1 for b in hits if b.ref_cnt == 0 and not b.is_null)
 
-    def fates_differ(self) -> bool:
-        """Whether what is available lies between the two counts."""
-        available = self.available()
-        own = self.need()
-        return (own == 0 or own <= available) != (self.peer_need() <= available)
+    def fate(self) -> tuple[bool, bool]:
+        """Whether the reference grants the slots, and whether it gets as far as releasing blocks."""
+        return self._fate(self.own_gate(), fits=self.need() == 0 or self.need() <= self.available())
+
+    def peer_fate(self) -> tuple[bool, bool]:
+        """The same for vLLM, by what it predicts."""
+        return self._fate(self.peer_gate(), fits=self.peer_need() <= self.available())
+
+    def _fate(self, gate: int, *, fits: bool) -> tuple[bool, bool]:
+        free = int(self.manager.pool.num_free)
+        passes = not self.operation.must_fit or gate <= free
+        return passes and fits, passes and self.free_after_skip() > free
 
     def free_after_skip(self) -> int:
         """Free blocks once the blocks that are no longer read have been released [ALLOC-5]."""
@@ -297,10 +387,10 @@ class Allocation:
         evictable = sum(1 for b in own[nulls:] if b.ref_cnt == 0 and not b.is_null)
         return max(wanted - max(nulls, len(own)), 0) + evictable
 
-    def gates_differ(self) -> bool:
-        """Whether what is free lies between the two counts of the admission gate."""
+    def only_peer_admits(self) -> bool:
+        """Whether vLLM's admission gate lets in what the reference's keeps out."""
         free = self.manager.pool.num_free
-        return (self.own_gate() <= free) != (self.peer_gate() <= free)
+        return self.operation.must_fit and self.peer_gate() <= free < self.own_gate()
 
     def own_gate(self) -> int:
         """What the reference's admission gate counts."""
@@ -312,9 +402,13 @@ class Allocation:
 
 
 def _allocation(situation: Situation) -> Allocation | None:
-    if not isinstance(situation.operation, Allocate):
+    """An allocation that vLLM decides by its count, and not by a state that is yet to be computed [MAMBA-3]."""
+    operation = situation.operation
+    if not isinstance(operation, Allocate) or not (operation.new or operation.external):
         return None
-    return Allocation(situation, situation.operation)
+    allocation = Allocation(situation, operation)
+    states = zip(allocation.manager.groups, allocation.hits, strict=True)
+    return None if any(state.hits_uncomputed_state(hits) for state, hits in states) else allocation
 
 
 def _group_takes_anothers_hit(situation: Situation) -> bool:
@@ -322,34 +416,35 @@ def _group_takes_anothers_hit(situation: Situation) -> bool:
     allocation = _allocation(situation)
     if allocation is None or not allocation.operation.external:
         return False
+    if not (allocation.fate()[0] and allocation.peer_fate()[0]):
+        return False
     queue = list(allocation.manager.pool.free_queue)
     step = allocation.step(allocation.main, allocation.slots)
+    bound: list[set[int]] = []
+    external: list[int] = []
     for state, hits in zip(allocation.manager.groups, allocation.hits, strict=True):
-        plan = state.plan(allocation.name, hits, step)
-        if plan.binding is None:
+        binding = state.plan(allocation.name, hits, step).binding
+        if binding is None:
             return False
-        own = {b.block_id for b in hits[plan.binding.nulls :]}
-        queue = [block_id for block_id in queue if block_id not in own]
-        taken, queue = set(queue[: plan.binding.external]), queue[plan.binding.external :]
-        later = allocation.hits[state.group_id + 1 :]
-        if taken & {b.block_id for group in later for b in group}:
+        bound.append({int(b.block_id) for b in hits[binding.nulls :] if not b.is_null})
+        external.append(binding.external)
+    for place, count in enumerate(external):
+        queue = [block_id for block_id in queue if block_id not in bound[place]]
+        taken, queue = set(queue[:count]), queue[count:]
+        if any(taken & later for later in bound[place + 1 :]):
             return True
     return False
 
 
-def _counts_differ(allocation: Allocation) -> bool:
-    gated = allocation.operation.must_fit
-    return allocation.fates_differ() or (gated and allocation.gates_differ())
+def _undercounted(allocation: Allocation) -> bool:
+    """VLLM counts too few blocks for recurrent states, and so goes on where there are not enough."""
+    return allocation.counts_states_short() and allocation.peer_fate() > allocation.fate()
 
 
 def _forgets_external_state(situation: Situation) -> bool:
     """The block of an external recurrent state is one more than vLLM counts, and there is none [Q-4]."""
-    operation = situation.operation
-    if not isinstance(operation, Allocate) or not operation.external:
-        return False
-    if not (operation.new or operation.must_fit):
-        return False
-    return _counts_differ(Allocation(situation, operation))
+    allocation = _allocation(situation)
+    return allocation is not None and allocation.operation.external > 0 and _undercounted(allocation)
 
 
 def _negative_need(situation: Situation) -> bool:
@@ -364,51 +459,51 @@ def _negative_need(situation: Situation) -> bool:
         if isinstance(state.attention, AlignedMambaState)
         and (table := state.tables.get(allocation.name)) is not None
     )
-    return surplus and _counts_differ(allocation)
+    return surplus and _undercounted(allocation)
 
 
 def _counts_dropped_hit(situation: Situation) -> bool:
     """External tokens reach past a free hit state, which is not bound, but counted by vLLM [Q-54]."""
-    operation = situation.operation
-    if not isinstance(operation, Allocate) or not operation.external:
+    allocation = _allocation(situation)
+    if allocation is None or not allocation.operation.external:
         return False
-    allocation = Allocation(situation, operation)
     dropped = any(
         block.ref_cnt == 0 and not block.is_null
         for state, hits in zip(allocation.manager.groups, allocation.hits, strict=True)
         if isinstance(state.attention, AlignedMambaState)
         for block in hits[: state.attention.skipped_blocks(allocation.computed)]
     )
-    return dropped and _counts_differ(allocation)
+    return dropped and allocation.peer_fate() < allocation.fate()
 
 
 def _needs_nothing_but_reserves(situation: Situation) -> bool:
     """The step needs no block, and more blocks are reserved than free [Q-16]."""
-    operation = situation.operation
-    if not isinstance(operation, Allocate) or not operation.reserved:
+    allocation = _allocation(situation)
+    if allocation is None or allocation.need() != 0 or allocation.available() >= 0:
         return False
-    allocation = Allocation(situation, operation)
-    return allocation.available() < 0 and allocation.need() == 0
-
-
-def _gates_differ(situation: Situation) -> bool:
-    """The two counts of the admission gate lie on either side of what is free."""
-    operation = situation.operation
-    if not isinstance(operation, Allocate) or not operation.must_fit:
-        return False
-    return Allocation(situation, operation).gates_differ()
+    return allocation.peer_fate() < allocation.fate()
 
 
 def _gate_counts_positions(situation: Situation) -> bool:
-    """... and a capped group starts behind a hit or behind external tokens [Q-17]."""
+    """VLLM's gate alone lets in a request that starts behind a hit or behind external tokens [Q-17]."""
     allocation = _allocation(situation)
-    return allocation is not None and allocation.computed > 0 and _gates_differ(situation)
+    return allocation is not None and allocation.computed > 0 and _peer_admits(allocation)
 
 
 def _gate_ignores_lookahead(situation: Situation) -> bool:
-    """... and the step has lookahead [Q-50]."""
-    operation = situation.operation
-    return isinstance(operation, Allocate) and operation.lookahead > 0 and _gates_differ(situation)
+    """VLLM's gate alone lets in a request with lookahead [Q-50]."""
+    allocation = _allocation(situation)
+    return allocation is not None and allocation.operation.lookahead > 0 and _peer_admits(allocation)
+
+
+def _gate_cuts_chunk_short(situation: Situation) -> bool:
+    """VLLM's gate alone lets in a request, whose chunks start in the middle of blocks [Q-51]."""
+    allocation = _allocation(situation)
+    return allocation is not None and _peer_admits(allocation)
+
+
+def _peer_admits(allocation: Allocation) -> bool:
+    return allocation.only_peer_admits() and allocation.peer_fate() > allocation.fate()
 
 
 def _ragged_chunk(configuration: Configuration) -> bool:
@@ -421,17 +516,20 @@ def _strands_states(situation: Situation) -> bool:
     if isinstance(operation, RemoveSkipped):
         name, computed = operation.request, Tokens(operation.tokens)
     elif isinstance(operation, Allocate):
-        name, computed = operation.request, Allocation(situation, operation).computed
+        allocation = Allocation(situation, operation)
+        refused = operation.must_fit and allocation.own_gate() > allocation.manager.pool.num_free
+        if refused or not (operation.new or operation.external):
+            return False
+        name, computed = operation.request, allocation.computed
     else:
         return False
     for state in _session(situation).manager.groups:
         table = state.tables.get(RequestId(name))
         if table is not None and isinstance(state.attention, AlignedMambaState):
             ids = table.ids()
-            skip = eviction.skipped_entries(state.attention, ids, computed)
             running = len(ids) - state.attention.speculative_blocks - 1
-            kept = [i for i in range(running) if ids[i] != NULL_BLOCK]
-            if skip.states and len(kept) > 1:
+            last = max((i for i in range(running) if ids[i] != NULL_BLOCK), default=None)
+            if any(i != last for i in eviction.skipped_entries(state.attention, ids, computed).states):
                 return True
     return False
 
@@ -450,7 +548,7 @@ CATALOGUE: Catalogue = (
         Verdict.UNSAFE,
         "a recurrent group under EAGLE raises the hit above what full attention holds",
         lambda c: any(isinstance(s, MambaGroup) for s in eagle_specs(c)),
-        _lookup_exceeds_state,
+        _state_raises,
     ),
     Deviation(
         "Q-2",
@@ -505,16 +603,16 @@ CATALOGUE: Catalogue = (
         Verdict.UNSAFE,
         "a chunk that is not a multiple of the block size hits tokens of the current chunk",
         lambda c: c.enable_caching and _ragged_chunk(c),
-        _chunk_starts_in_block,
+        _answers_differ,
     ),
     Deviation(
         "Q-9",
         "SWA-8, HIT-7",
         _0_23,
         Verdict.SUBOPTIMAL,
-        "a window of one token is never hit",
+        "a window of one token wants a block that it does not read, and is mostly never hit",
         lambda c: c.enable_caching and any(isinstance(g, WINDOWED) and g.window == 1 for g in c.groups),
-        _window_of_one_hits,
+        _answers_differ,
     ),
     Deviation(
         "Q-16",
@@ -570,7 +668,7 @@ CATALOGUE: Catalogue = (
         Verdict.COSMETIC,
         "EAGLE's extra block is proved at another length than the one that is returned",
         lambda c: len([s for s in eagle_specs(c) if not isinstance(s, MambaGroup)]) > 1,
-        _only_eagle_forbids,
+        _proof_is_stale,
     ),
     Deviation(
         "Q-49",
@@ -605,7 +703,7 @@ CATALOGUE: Catalogue = (
         Verdict.SUBOPTIMAL,
         "the admission cap is one block short for a chunk that is not a multiple of the block size",
         _ragged_chunk,
-        _gates_differ,
+        _gate_cuts_chunk_short,
     ),
     Deviation(
         "Q-52",

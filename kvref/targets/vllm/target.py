@@ -6,10 +6,12 @@ this interpreter's packages.
 
 import os
 import queue
+import signal
 import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -39,6 +41,7 @@ from kvref.targets.vllm.worker import (
 
 START_SECONDS = 300.0
 ANSWER_SECONDS = 600.0
+LONGEST_WORDS = 300
 
 
 class VllmTarget:
@@ -53,20 +56,27 @@ class VllmTarget:
             source = Path(str(package.__file__)).parent
             (folder / source.name).symlink_to(source)
         self._errors = (folder / "stderr").open("w+b")
-        self._process = subprocess.Popen(  # noqa: S603 - the interpreter was chosen by the user
-            [str(python), "-P", "-m", "kvref.targets.vllm.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=_environment(folder),
-        )
-        self._answers: queue.Queue[bytes | None] = queue.Queue()
+        self._last_words = ""
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - the interpreter was chosen by the user
+                [str(python), "-P", "-m", "kvref.targets.vllm.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=_environment(folder),
+                start_new_session=True,  # Ctrl-C is for the campaign, which ends the worker itself
+            )
+        except OSError as unable:
+            self._errors.close()
+            self._folder.cleanup()
+            raise UserError(f"{python} cannot be run ({unable.strerror}): name an interpreter") from unable
+        self._answers: queue.Queue[bytes | str] = queue.Queue()
         self._answer_seconds = answer_seconds
         self._decoder = msgspec.msgpack.Decoder(Answer)
         threading.Thread(target=self._listen, daemon=True).start()
         hello = self._answer(start_seconds)
         if not isinstance(hello, Hello):
-            raise UserError(f"the vLLM worker did not introduce itself: {type(hello).__name__}")
+            raise self._failure("did not introduce itself")
         self.cpu_seconds = 0.0
         self.release = hello.release
         self.name = f"vllm=={hello.release}"
@@ -93,34 +103,50 @@ class VllmTarget:
         return [Picture(seen, view) for seen, view in zip(answer.observations, views, strict=True)]
 
     def close(self) -> None:
-        """End the worker, and wait for it."""
-        self._process.kill()
-        self._process.wait()
+        """End the worker and what it has started, and wait for it. May be called again."""
+        self._kill()
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
         self._errors.close()
         self._folder.cleanup()
 
+    def _kill(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
     def _listen(self) -> None:
+        """Queue what the worker sends, and at last, as text, why there is no more."""
         assert self._process.stdout is not None  # noqa: S101 - it was opened as a pipe
+        end = "has died"
         with self._process.stdout as stream:
-            while (body := read_body(stream)) is not None:
-                self._answers.put(body)
-        self._answers.put(None)
+            try:
+                while (body := read_body(stream)) is not None:
+                    self._answers.put(body)
+            except ValueError as rubbish:
+                end = f"sent what is not a message ({rubbish})"
+        self._answers.put(end)
 
     def _ask(self, question: Question) -> Answer:
-        assert self._process.stdin is not None  # noqa: S101 - it was opened as a pipe
-        try:
-            write_message(self._process.stdin, question)
-        except OSError as broken:
-            raise self._failure("has died") from broken
+        if self._process.poll() is not None:
+            raise self._failure("has died")
+        threading.Thread(target=self._tell, args=(question,), daemon=True).start()
         return self._answer(self._answer_seconds)
+
+    def _tell(self, question: Question) -> None:
+        """Send a question. A worker that reads no more would block this; one that died answers nothing."""
+        assert self._process.stdin is not None  # noqa: S101 - it was opened as a pipe
+        with suppress(OSError, ValueError):
+            write_message(self._process.stdin, question)
 
     def _answer(self, seconds: float) -> Answer:
         try:
             body = self._answers.get(timeout=seconds)
         except queue.Empty:
             raise self._failure(f"did not answer within {seconds:.0f} s") from None
-        if body is None:
-            raise self._failure("has died")
+        if isinstance(body, str):
+            raise self._failure(body)
         try:
             answer: Answer = self._decoder.decode(body)
         except msgspec.MsgspecError as rubbish:
@@ -128,12 +154,16 @@ class VllmTarget:
         return answer
 
     def _failure(self, what: str) -> UserError:
-        self._process.kill()
-        self._process.wait()
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        said = f": {lines[-1]}" if lines else ""
-        return UserError(f"the vLLM worker {what}{said}. Try --python with an interpreter that has vLLM.")
+        """End the worker, and tell what it said last."""
+        if not self._errors.closed:
+            self._kill()
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").strip().splitlines()
+            self._last_words = f": {lines[-1][:LONGEST_WORDS]}" if lines else ""
+        self.close()
+        return UserError(
+            f"the vLLM worker {what}{self._last_words}. Try --python with an interpreter that has vLLM."
+        )
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from kvref.operations import Observation, Trace
 from kvref.targets.base import CaseResult, picture_case, run_case
 
 LENGTH_BYTES = 4
+MOST_BYTES = 1 << 28
 
 
 class Hello(msgspec.Struct, tag=True):
@@ -61,10 +62,16 @@ def write_message(stream: IO[bytes], message: Question | Answer) -> None:
 
 
 def read_body(stream: IO[bytes]) -> bytes | None:
-    """The body of the next message, None at the end of the stream or in the middle of a message."""
-    length = stream.read(LENGTH_BYTES)
-    body = stream.read(int.from_bytes(length, "big")) if len(length) == LENGTH_BYTES else b""
-    return body or None
+    """The body of the next message, None if the stream ends before it is whole.
+
+    Raises ValueError if it is said to be longer than any message.
+    """
+    prefix = stream.read(LENGTH_BYTES)
+    length = int.from_bytes(prefix, "big")
+    if length > MOST_BYTES:
+        raise ValueError(f"a message of {length} bytes is announced")
+    body = stream.read(length) if len(prefix) == LENGTH_BYTES else b""
+    return body if body and len(body) == length else None
 
 
 def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
