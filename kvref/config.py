@@ -71,6 +71,7 @@ class ManagerConfig:
         _check_retention(self)
         for spec in self.specs:
             _check_spec(spec)
+        _check_sinks(self)
         if self.enable_caching:
             _check_caching(self)
 
@@ -97,7 +98,8 @@ class ManagerConfig:
     @property
     def batched_tokens(self) -> int:
         """The most tokens that one step schedules [CFG-1]."""
-        return self.max_num_batched_tokens or self.max_model_len
+        most = self.max_num_batched_tokens
+        return self.max_model_len if most is None else most
 
     @property
     def hit_alignment(self) -> int:
@@ -132,6 +134,20 @@ def _check_sizes(config: ManagerConfig) -> None:
             scheduler % spec.block_size == 0,
             f"scheduler_block_size {scheduler} must be a multiple of block size {spec.block_size}",
         )
+
+
+def _check_sinks(config: ManagerConfig) -> None:
+    """The sinks' blocks must leave one to hand out [SINK-1]."""
+    reserved = sum(
+        (spec.sink_len or 0) // spec.block_size
+        for spec in config.specs
+        if isinstance(spec, SinkFullAttentionSpec)
+    )
+    usable = config.kv_cache_config.num_blocks - 1
+    _require(
+        reserved == 0 or reserved < usable,
+        f"the sinks reserve {reserved} blocks, but only {usable} can be used: give the pool more blocks",
+    )
 
 
 def _check_retention(config: ManagerConfig) -> None:

@@ -9,7 +9,7 @@ low, too high, or below zero [Q-4, Q-28, Q-30].
 
 from dataclasses import dataclass
 
-from spec.arithmetic import covering_blocks, full_blocks
+from spec.arithmetic import covering_blocks
 from spec.attention import (
     AlignedMambaState,
     Attention,
@@ -167,12 +167,3 @@ def fits(need: Blocks, free: Blocks, reserved: Blocks = Blocks(0)) -> bool:
     post: __return__ == (need == 0 or need + reserved <= free)
     """
     return need == 0 or need + reserved <= free
-
-
-def full_table_blocks(attention: Attention, tokens: Tokens) -> Blocks:
-    """How many leading table entries are full with `tokens` tokens [MGR-4].
-
-    pre: tokens >= 0
-    post: __return__ * attention.block_size <= tokens < (__return__ + 1) * attention.block_size
-    """
-    return full_blocks(tokens, attention.block_size)

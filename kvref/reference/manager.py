@@ -151,7 +151,8 @@ class KVCacheManager:
         full = Tokens(min(main, request.num_tokens, step.slots))
         caches_now = self.config.enable_caching and not delay_cache_blocks
         self._check_counts(num_new_tokens, local, external, encoder, num_lookahead_tokens, reserved_blocks)
-        self._check_hits(request, found, num_new_tokens, external)
+        self._check_call(request, found, num_new_tokens, external)
+        self._check_hits(request, found, num_new_computed_tokens)
         if caches_now:
             self._check_hashed(request, full)
         blocked = any(group.hits_uncomputed_state(own) for group, own in zip(self.groups, found, strict=True))
@@ -197,7 +198,7 @@ class KVCacheManager:
                 f"one of the counts {counts} is negative; counts of tokens and blocks start at 0"
             )
 
-    def _check_hits(
+    def _check_call(
         self, request: Request, found: tuple[Sequence[KVCacheBlock], ...], new: int, external: int
     ) -> None:
         name = request.request_id
@@ -216,6 +217,22 @@ class KVCacheManager:
                 f"request {name} holds a block table already: hits and external tokens are for a "
                 "new or a preempted request"
             )
+
+    def _check_hits(self, request: Request, found: tuple[Sequence[KVCacheBlock], ...], tokens: int) -> None:
+        """Whether the hits hold the request's content still, and as many tokens as told [ALLOC-18]."""
+        for group, own in zip(self.groups, found, strict=True):
+            held = len(own) * group.attention.block_size
+            if any(found) and held != tokens:
+                raise ForeignHitError(
+                    f"request {request.request_id}: group {group.group_id} has hits for {held} tokens, "
+                    f"num_new_computed_tokens says {tokens}; pass what the lookup returned"
+                )
+            for index, block in enumerate(own):
+                if not block.is_null and block.block_hash != group.key(request, index):
+                    raise ForeignHitError(
+                        f"request {request.request_id}: block {block.block_id} does not hold block {index} "
+                        f"of group {group.group_id} (any more); look up again right before allocating"
+                    )
 
     def _check_hashed(self, request: Request, tokens: Tokens) -> None:
         """Whether the request's hashes cover its full blocks [CACHE-2, HASH-8]."""

@@ -3,6 +3,7 @@
 import pytest
 
 from kvref.blocks import KVCacheBlock
+from kvref.errors import ForeignHitError
 from kvref.kv_cache_spec import HiddenStateCacheSpec, MLAAttentionSpec
 from kvref.stats import PrefixCacheStats
 from spec.units import RequestId
@@ -395,8 +396,8 @@ def test_what_a_window_no_longer_reads_of_a_hot_prefix_ages() -> None:
     assert not {3, 4} & set(caller.queue)
 
 
-def test_the_length_of_a_hit_is_the_callers_to_tell() -> None:
-    # ALLOC-18: three hit blocks told as one: the one new token lies in the second.
+def test_a_hit_told_shorter_than_its_blocks_is_a_mistake() -> None:
+    # ALLOC-18: vLLM trusts the caller, and shifts every count; here it is named, and nothing changes.
     caller = Caller(full(4), blocks=20)
     tokens = fresh(13)
     a = caller.request("a", tokens)
@@ -404,9 +405,22 @@ def test_the_length_of_a_hit_is_the_callers_to_tell() -> None:
     b = caller.request("b", tokens)
     hits, length = caller.manager.get_computed_blocks(b)
     assert length == 12
-    taken = caller.manager.allocate_slots(b, 1, 4, hits)
-    assert taken is caller.manager.empty_kv_cache_blocks
-    assert caller.table(b) == [1, 2, 3]
+    with pytest.raises(ForeignHitError, match="12 tokens, num_new_computed_tokens says 4"):
+        caller.manager.allocate_slots(b, 1, 4, hits)
+    assert caller.manager.get_blocks(b.request_id) is caller.manager.empty_kv_cache_blocks
+
+
+def test_a_stale_hit_is_a_mistake() -> None:
+    # PROTO-2: a block that was evicted between lookup and allocation holds the content no more.
+    caller = Caller(full(4), blocks=20)
+    tokens = fresh(13)
+    a = caller.request("a", tokens)
+    caller.admit(a)
+    b = caller.request("b", tokens)
+    hits, length = caller.manager.get_computed_blocks(b)
+    caller.manager.evict_blocks({2})
+    with pytest.raises(ForeignHitError, match="block 2 does not hold block 1"):
+        caller.manager.allocate_slots(b, 1, length, hits)
 
 
 def test_adding_results_joins_them_group_by_group() -> None:

@@ -21,7 +21,6 @@ from spec.capacity import (
     admission_need,
     binding,
     fits,
-    full_table_blocks,
     growth,
     most_held,
     table_length,
@@ -222,13 +221,6 @@ def test_an_aligned_state_grows_by_one_block_a_step(size: int, speculative: int,
     change = grown(state, held, step(main, new))
     assert change.taken <= 1
     assert len(change.moved) <= speculative
-
-
-@given(attentions(), st.integers(0, 40))
-def test_full_table_entries_hold_only_computed_tokens(attention: Attention, tokens: int) -> None:
-    # MGR-4
-    entries = full_table_blocks(attention, Tokens(tokens))
-    assert entries * attention.block_size <= tokens < (entries + 1) * attention.block_size
 
 
 # The most that a request holds

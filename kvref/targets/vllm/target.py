@@ -144,7 +144,7 @@ class VllmTarget:
         try:
             body = self._answers.get(timeout=seconds)
         except queue.Empty:
-            raise self._failure(f"did not answer within {seconds:.0f} s") from None
+            raise self._failure(f"did not answer within {seconds:g} s") from None
         if isinstance(body, str):
             raise self._failure(body)
         try:
