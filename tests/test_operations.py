@@ -117,7 +117,7 @@ def changed(path: str, value: object) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS + GROUPS, ids=lambda kind: str(kind.__name__))
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(st.data())
 def test_what_is_written_of_any_operation_or_group_is_read_back_equal(
     kind: type[Any], data: st.DataObject
@@ -128,7 +128,7 @@ def test_what_is_written_of_any_operation_or_group_is_read_back_equal(
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=union) == value
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(traces)
 def test_a_whole_trace_is_read_back_equal_and_the_schema_accepts_it(trace: Trace) -> None:
     assert msgspec.json.decode(msgspec.json.encode(trace), type=Trace) == trace
@@ -160,6 +160,14 @@ def test_every_operation_is_told_from_the_others_by_its_name() -> None:
     ]
     every = [kind.__struct_config__.tag for kind in KINDS + GROUPS]
     assert len(set(every)) == len(KINDS) + len(GROUPS) == 17 + 8
+
+
+@pytest.mark.parametrize("kind", KINDS + GROUPS, ids=lambda kind: str(kind.__name__))
+def test_no_operation_and_no_group_takes_an_unknown_field(kind: type[Any]) -> None:
+    union: Any = Operation if kind in KINDS else Group
+    text = {"type": kind.__struct_config__.tag, "colour": 1}
+    with pytest.raises(msgspec.ValidationError, match="unknown field `colour`"):
+        msgspec.json.decode(json.dumps(text), type=union)
 
 
 def test_what_has_its_default_is_not_written() -> None:

@@ -173,6 +173,12 @@ def test_hit_external_and_new_tokens_fit_into_the_request(external: int, new: in
     assert play.may(operation) if fits else "PROTO-2" in play.why_not(operation)
 
 
+def test_no_more_is_admitted_than_the_model_can_hold() -> None:
+    play = Play().arrives(MODEL + 1).does(NewStep()).looks_up()
+    assert "PROTO-2" in play.why_not(Allocate("r", 0, MODEL + 1, hit=0))
+    assert play.may(Allocate("r", 0, MODEL, hit=0))
+
+
 def test_what_is_admitted_counts_as_computed_with_its_hit_and_external_tokens() -> None:
     play = in_step().looks_up(4).does(Allocate("r", 0, 2, hit=4, external=3))
     assert (play.r.phase, play.r.computed) == (Phase.RUNNING, 9)

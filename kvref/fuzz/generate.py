@@ -19,10 +19,12 @@ from kvref.operations import (
     CrossGroup,
     Evict,
     Free,
+    FullGroup,
     GetBlocks,
     Item,
     Lookup,
     MambaGroup,
+    MLAGroup,
     NewRequest,
     NewStep,
     Observation,
@@ -132,7 +134,8 @@ class Caller:
         longest = self.configuration.max_model_len - 2
         shared: tuple[int, ...] = ()
         if parent is not None:
-            cut = rng.choice((len(parent.tokens), rng.randint(0, len(parent.tokens))))
+            length = len(parent.tokens)
+            cut = rng.choice((length, length // self.block * self.block, rng.randint(0, length)))
             shared = parent.tokens[: min(cut, longest)]
         wanted = rng.choice((0, 1, self.block, rng.randint(1, longest), rng.randint(1, longest)))
         fresh = max(0 if shared else 1, min(wanted, longest - len(shared)))
@@ -292,10 +295,16 @@ class Caller:
                 self.do(CacheBlocks(book.name, known))
 
     def _load(self, book: Book) -> None:
-        if chance(self.rng, 0.15):
+        """The load is done, or failed: altogether, or behind a valid prefix [PROTO-3]."""
+        rng = self.rng
+        keeps_all = all(isinstance(g, FullGroup | MLAGroup) for g in self.configuration.groups)
+        if chance(rng, 0.15):
             self._free(book)
-            return
-        self.do(CacheBlocks(book.name, book.computed))
+        elif keeps_all and chance(rng, 0.2):
+            # A window's table has nulls before what was to be loaded: there the prefix is of no use.
+            self.do(CacheBlocks(book.name, rng.randint(1, book.computed)))
+        else:
+            self.do(CacheBlocks(book.name, book.computed))
 
     def _leave(self) -> None:
         rng = self.rng

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from invariants.view import View
-from kvref.fuzz.cases import Case, Notice, draw_case
+from kvref.fuzz.cases import Case, Notice, draw_case, random_of
 from kvref.fuzz.configurations import Profile
 from kvref.operations import Configuration, Observation, Operation
 from kvref.protocol import Scheduler
@@ -55,6 +55,12 @@ def test_a_fresh_process_with_another_hash_seed_draws_the_same(hash_seed: str) -
 def test_seed_profile_and_number_each_matter() -> None:
     others = [draw(1), draw(2), draw(1, seed=2), draw(1, "clean")]
     assert len({case.trace.configuration for case in others}) == len(others)
+
+
+def test_no_two_cases_draw_from_the_same_numbers() -> None:
+    profiles: tuple[Profile, ...] = ("mixed", "clean")
+    drawn = [random_of(seed, p, n).random() for seed in (1, 11) for p in profiles for n in (0, 1, 11)]
+    assert len(set(drawn)) == len(drawn)
 
 
 def test_a_case_does_not_depend_on_the_cases_before_it() -> None:

@@ -56,6 +56,11 @@ def test_the_last_operation_stays_whatever_is_said() -> None:
     assert shrink([], lambda _: True) == []
 
 
+def test_what_can_be_dropped_only_after_something_earlier_is_dropped_too() -> None:
+    first, second = TakeEvents(), StepEnds()
+    assert shrink([first, second, RESETS], lambda left: first not in left or second in left) == [RESETS]
+
+
 def test_nothing_is_dropped_if_everything_is_needed() -> None:
     operations = [ARRIVES, LOOKS, *NOISE, RESETS]
     assert shrink(operations, lambda left: len(left) == len(operations)) == operations

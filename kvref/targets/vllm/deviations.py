@@ -3,6 +3,10 @@
 `Q-n` ids are those of the rule index. Every entry has a minimal trace of the same name in
 `traces/`, which a test replays on the real vLLM: it must still deviate there, and a near miss must
 not be recognised.
+
+A recogniser works out, from the reference's state alone, what vLLM's documented algorithm answers
+(`PeerLookup`) or counts (`Allocation`), and covers only what differs from the definition: where it
+says yes, vLLM must deviate. So nothing else can go wrong unseen in a configuration with a deviation.
 """
 
 from collections.abc import Sequence
