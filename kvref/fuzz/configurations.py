@@ -47,7 +47,7 @@ def draw(rng: Random, profile: Profile) -> Configuration:
     if not enable_caching and chance(rng, 0.15):
         groups.append(CrossGroup(base))
     full_like = all(isinstance(group, FullGroup | MLAGroup) for group in groups)
-    if full_like and (len(groups) == 1 or not enable_caching) and chance(rng, 0.08):
+    if full_like and (len(groups) == 1 or not enable_caching) and chance(rng, 0.25):
         factor = rng.choice((2, 4))
     return _assemble(rng, groups, enable_caching=enable_caching, factor=factor, rare=rare)
 

@@ -125,7 +125,7 @@ def finding_on(target: FaultyTarget, trace: Trace) -> Finding | None:
 )
 def test_a_finding_shrinks_to_a_few_operations_that_show_the_same(fault: type[Fault], most: int) -> None:
     target = FaultyTarget(fault)
-    report = run(Settings(1, 10, None), ReferenceSession, target, lambda _: None)
+    report = run(Settings(1, 40, None), ReferenceSession, target, lambda _: None)
     first = report.findings[0]
 
     def shows(left: Sequence[Operation]) -> bool:
