@@ -25,7 +25,7 @@ def covering_blocks(tokens: Tokens, block_size: Tokens) -> Blocks:
 
 
 def tokens_in(blocks: Blocks, block_size: Tokens) -> Tokens:
-    """How many tokens `blocks` full blocks hold.
+    """How many tokens `blocks` full blocks hold [HIT-1].
 
     pre: blocks >= 0 and block_size > 0
     post: __return__ % block_size == 0

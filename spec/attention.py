@@ -33,7 +33,7 @@ class Attention(ABC):
 
     @abstractmethod
     def blocks_read(self, length: Tokens) -> range:
-        """The block indexes that a step computing position `length` onwards reads before it.
+        """The block indexes that a step computing position `length` onwards reads before it [HIT-7].
 
         pre: length >= 0 and length % self.block_size == 0
         post: 0 <= __return__.start <= __return__.stop == length // self.block_size

@@ -6,7 +6,7 @@ That is the whole definition. It says nothing of how an implementation finds the
 the lengths are tried from the top, and the first that is served is the maximum [HIT-4, HIT-7].
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from spec.arithmetic import full_blocks, round_down
@@ -36,14 +36,15 @@ def longest_usable(num_tokens: Tokens) -> Tokens:
     return Tokens(max(0, num_tokens - 1))
 
 
-def candidate_lengths(num_tokens: Tokens, alignment: Tokens) -> Iterator[Tokens]:
+def candidate_lengths(num_tokens: Tokens, alignment: Tokens) -> range:
     """All lengths that a hit may have, longest first: 0 is always among them [HIT-7, INV-9].
 
     pre: num_tokens >= 0 and alignment > 0
-    post: True
+    post: __return__[-1] == 0
+    post: __return__[0] % alignment == 0
+    post: __return__[0] <= max(0, num_tokens - 1) < __return__[0] + alignment
     """
-    top = round_down(longest_usable(num_tokens), alignment)
-    return (Tokens(length) for length in range(top, -1, -alignment))
+    return range(round_down(longest_usable(num_tokens), alignment), -1, -alignment)
 
 
 def serves(group: SpecGroup, length: Tokens, limit: Tokens) -> bool:
@@ -83,6 +84,6 @@ def longest_hit(groups: Sequence[SpecGroup], num_tokens: Tokens, alignment: Toke
     limit = longest_usable(num_tokens)
     return next(
         length
-        for length in candidate_lengths(num_tokens, alignment)
+        for length in map(Tokens, candidate_lengths(num_tokens, alignment))
         if all(serves(group, length, limit) for group in groups)
     )

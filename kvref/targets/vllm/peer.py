@@ -182,7 +182,7 @@ class Allocation:
         )
 
     def _peer_count(self, state: GroupState, hits: Sequence[KVCacheBlock], step: capacity.Step) -> int:
-        """VLLM's count for one group: its own way for aligned recurrent states [MAMBA-6]."""
+        """The observed count for one group: its own way for aligned recurrent states [MAMBA-6]."""
         if not isinstance(state.attention, AlignedMambaState):
             return state.plan(self.name, hits, step).need
         table = state.tables.get(self.name)

@@ -59,7 +59,7 @@ def _table_of(group: SpecGroup, length: Tokens) -> Table:
 
 
 def answers_differ(situation: Situation) -> bool:
-    """VLLM's lookup misses the definition, for whatever cause [HIT-7]."""
+    """The observed lookup misses the definition, for whatever cause [HIT-7]."""
     return _different_answers(situation) is not None
 
 
@@ -74,7 +74,7 @@ def state_raises(situation: Situation) -> bool:
 
 
 def second_full_exceeds(situation: Situation) -> bool:
-    """VLLM's table of a full-attention spec that is not the first is longer than its hit [Q-2]."""
+    """The observed table of a full-attention spec that is not the first is longer than the hit [Q-2]."""
     answers = _different_answers(situation)
     if answers is None:
         return False
@@ -144,7 +144,7 @@ def group_takes_anothers_hit(situation: Situation) -> bool:
 
 
 def _undercounted(allocation: Allocation) -> bool:
-    """VLLM counts too few blocks for recurrent states, and so goes on where there are not enough."""
+    """Too few blocks are counted for recurrent states, so the call goes on where there are not enough."""
     return allocation.counts_states_short() and allocation.peer_fate() > allocation.fate()
 
 
@@ -192,19 +192,19 @@ def needs_nothing_but_reserves(situation: Situation) -> bool:
 
 
 def gate_counts_positions(situation: Situation) -> bool:
-    """VLLM's gate alone lets in a request that starts behind a hit or behind external tokens [Q-17]."""
+    """Only the observed gate lets in a request that starts behind a hit or behind external tokens [Q-17]."""
     allocation = _allocation(situation)
     return allocation is not None and allocation.computed > 0 and _peer_admits(allocation)
 
 
 def gate_ignores_lookahead(situation: Situation) -> bool:
-    """VLLM's gate alone lets in a request with lookahead [Q-50]."""
+    """Only the observed gate lets in a request with lookahead [Q-50]."""
     allocation = _allocation(situation)
     return allocation is not None and allocation.operation.lookahead > 0 and _peer_admits(allocation)
 
 
 def gate_cuts_chunk_short(situation: Situation) -> bool:
-    """VLLM's gate alone lets in a request, whose chunks start in the middle of blocks [Q-51]."""
+    """Only the observed gate lets in a request, whose chunks start in the middle of blocks [Q-51]."""
     allocation = _allocation(situation)
     return allocation is not None and _peer_admits(allocation)
 

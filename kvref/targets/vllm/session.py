@@ -67,7 +67,7 @@ _MEANING_BY_PLACE = {
 
 
 def spec_of(group: Group) -> KVCacheSpec:  # noqa: PLR0911 - one line a kind
-    """The vLLM's spec for a group of a trace."""
+    """The peer's spec for a group of a trace."""
     size = group.block_size
     sizes: dict[str, Any] = {"num_kv_heads": group.heads, "head_size": 8, "dtype": torch.float16}
     match group:
@@ -114,7 +114,7 @@ class VllmSession(ApiSession):
         )
 
     def new_request(self, operation: NewRequest) -> Request:
-        """The vLLM's request object."""
+        """The peer's request object."""
         embeds = None
         if operation.embeds is not None:
             rows = torch.frombuffer(bytearray(operation.embeds), dtype=torch.float32)
@@ -156,7 +156,7 @@ class VllmSession(ApiSession):
         return f"{type(error).__name__}: {error}"
 
     def drain_events(self) -> list[KVCacheEvent]:
-        """The vLLM's events as ours, field by field [EVENT-2]."""
+        """The peer's events as ours, field by field [EVENT-2]."""
         return [_event(event) for event in self.manager.take_events()]
 
     def view(self) -> View:
