@@ -67,6 +67,9 @@ ROWS = (
     "reserved blocks",
 )
 
+REACHABLE = [(row, event) for row in ROWS for event in EVENTS if (row, event) not in UNREACHABLE]
+"""Cells that a campaign should fill."""
+
 
 @dataclass
 class Coverage:
@@ -80,8 +83,7 @@ class Coverage:
 
     def gaps(self) -> list[tuple[str, str]]:
         """The cells that could have been filled, and are empty."""
-        cells = [(row, event) for row in ROWS for event in EVENTS]
-        return [cell for cell in cells if not self.counts[cell] and cell not in UNREACHABLE]
+        return [cell for cell in REACHABLE if not self.counts[cell]]
 
 
 class Watch:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from kvref.compare import Difference
 from kvref.errors import UserError
 from kvref.fuzz.campaign import Finding, Report
-from kvref.fuzz.coverage import EVENTS, ROWS, UNREACHABLE
+from kvref.fuzz.coverage import EVENTS, REACHABLE, ROWS, UNREACHABLE
 from kvref.operations import Trace
 from kvref.targets.deviations import Catalogue
 
@@ -26,16 +26,24 @@ def status(report: Report) -> str:
     return (
         f"{report.cases}{total} cases, {report.operations} operations compared, "
         f"{report.rate:.0f} a CPU second, {len(report.configurations)} configurations, "
+        f"{len(REACHABLE) - len(report.coverage.gaps())} of {len(REACHABLE)} coverage cells, "
         f"{sum(report.deviations.values())} deviations met, {len(report.findings)} findings"
     )
 
 
 @contextmanager
 def progress(console: Console) -> Iterator[Callable[[Report], None]]:
-    """Shows a campaign at work: a live line on a terminal, one line a minute elsewhere."""
+    """Shows a campaign at work: a bar on a terminal, one line a minute elsewhere."""
     if console.is_terminal:
-        with Live(console=console, refresh_per_second=4) as live:
-            yield lambda report: live.update(status(report))
+        columns = (BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, console=console, refresh_per_second=4) as bar:
+            task = bar.add_task("starting")
+            yield lambda report: bar.update(
+                task,
+                total=report.settings.cases,
+                completed=report.cases,
+                description=status(report),
+            )
         return
     told = time.monotonic()
 
