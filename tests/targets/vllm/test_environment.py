@@ -76,7 +76,8 @@ class FakeMachine:
         return subprocess.CompletedProcess(command, 0, json.dumps(report), "")
 
     def count(self, word: str) -> int:
-        return sum(word in argument for command in self.commands for argument in command)
+        """How many commands have the word in an argument behind their interpreter, which may lie in a .venv."""
+        return sum(any(word in argument for argument in command[1:]) for command in self.commands)
 
 
 @pytest.fixture(autouse=True)
