@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 TARGET ?= vllm==0.23.0
 CASES ?= 3000
 SEED ?= 1
+MUTANTS ?= 40
 
 .PHONY: fuzz test lint prove bench mutants nightly clean
 
@@ -29,7 +30,7 @@ bench: $(VENV)/.ready
 	@$(BIN)/python benchmarks/pool_size.py && $(BIN)/python benchmarks/lookup.py
 
 mutants: $(VENV)/.ready
-	@$(BIN)/python benchmarks/mutants.py
+	@$(BIN)/python benchmarks/mutants.py --count $(MUTANTS)
 
 # Fresh seeds: what they find becomes a vector.
 nightly: $(VENV)/.ready
