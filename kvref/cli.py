@@ -142,7 +142,9 @@ def _keep(found: list[Finding], folder: Path, target: str) -> UserError | None:
 
 
 @app.command
-def replay(trace: Path, *, target: str = "vllm==0.23.0", python: Path | None = None) -> int:
+def replay(
+    trace: Path, *, target: str = "vllm==0.23.0", python: Path | None = None, until: int | None = None
+) -> int:
     """Replay a trace on a target, against the reference.
 
     Parameters
@@ -153,8 +155,14 @@ def replay(trace: Path, *, target: str = "vllm==0.23.0", python: Path | None = N
         What to replay it on: see `kvref targets`.
     python
         An interpreter that has the target, instead of an environment made for it.
+    until
+        The last operation to perform, by its line: 0 is the first.
     """
     loaded = read_trace(trace)
+    if until is not None:
+        if not 0 <= until < len(loaded.operations):
+            raise UserError(f"--until {until}: {trace} has operations 0 to {len(loaded.operations) - 1}")
+        loaded = msgspec.structs.replace(loaded, operations=loaded.operations[: until + 1])
     opened = _open(target, python)
     try:
         agreed, known, finding = replay_trace(ReferenceSession, opened, loaded)

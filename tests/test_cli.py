@@ -150,6 +150,13 @@ def test_a_trace_that_agrees_is_counted(kvref: Kvref, tmp_path: Path) -> None:
     assert "6 of 6 operations agree" in ended.out
 
 
+def test_a_replay_may_end_at_a_line(kvref: Kvref, tmp_path: Path) -> None:
+    path = written(tmp_path / "t.json")
+    assert "3 of 3 operations agree" in kvref("replay", path, "--target", "reference", "--until", 2).out
+    too_far = kvref("replay", path, "--target", "reference", "--until", 6)
+    assert (too_far.code, "has operations 0 to 5" in too_far.err) == (2, True)
+
+
 def test_targets_are_listed(kvref: Kvref) -> None:
     ended = kvref("targets")
     assert ended.code == 0
