@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("kvref/reference", "spec")
@@ -35,7 +36,7 @@ KILLERS: tuple[tuple[str, list[str]], ...] = (
 
 EQUIVALENT: dict[str, str] = {}
 
-_OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
+_OPERATORS: dict[type[ast.AST], Any] = {
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
     ast.Mult: ast.FloorDiv,
@@ -77,11 +78,11 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
     """The nodes that may stand in place of `node`."""
     if isinstance(node, ast.BinOp | ast.AugAssign | ast.BoolOp) and type(node.op) in _OPERATORS:
         other = copy.copy(node)
-        other.op = _OPERATORS[type(node.op)]()  # type: ignore[assignment]
+        other.op = _OPERATORS[type(node.op)]()
         yield other
     if isinstance(node, ast.Compare) and type(node.ops[0]) in _OPERATORS:
         other_compare = copy.copy(node)
-        other_compare.ops = [_OPERATORS[type(node.ops[0])](), *node.ops[1:]]  # type: ignore[list-item]
+        other_compare.ops = [_OPERATORS[type(node.ops[0])](), *node.ops[1:]]
         yield other_compare
     if isinstance(node, ast.Constant) and type(node.value) is int:
         yield ast.copy_location(ast.Constant(node.value + 1), node)

@@ -104,7 +104,7 @@ def shared_blocks_agree(before: View, step: Step, after: View, history: History)
         return
     for group, table in enumerate(after.tables.get(action.request, [])):
         for index, block in enumerate(table):
-            if block == NULL_BLOCK or after.ref_counts[block] < 2:  # noqa: PLR2004 - shared by two
+            if block == NULL_BLOCK or after.ref_counts[block] <= 1:
                 continue
             own = history.identity(action.request, group, index)
             for other, *place in entries(after, block):

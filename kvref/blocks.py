@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, overload
 
 from spec.units import NULL_BLOCK, BlockId, BlockKey
 
@@ -39,15 +40,25 @@ class KVCacheBlocks:
         """No blocks in as many groups."""
         return KVCacheBlocks(tuple(() for _ in self.blocks))
 
-    def is_empty(self) -> bool:
-        """Whether no group has a block."""
-        return not any(self.blocks)
+    @overload
+    def get_block_ids(self, allow_none: Literal[False] = False) -> tuple[list[BlockId], ...]: ...
 
-    def get_block_ids(self) -> tuple[list[BlockId], ...]:
-        """The block ids by group, 0 for null entries [DATA-5]."""
+    @overload
+    def get_block_ids(self, allow_none: bool) -> tuple[list[BlockId], ...] | None: ...
+
+    def get_block_ids(self, allow_none: bool = False) -> tuple[list[BlockId], ...] | None:
+        """The block ids by group, 0 for null entries; with `allow_none` None if no group has any [DATA-5]."""
+        if allow_none and not any(self.blocks):
+            return None
         return tuple([block.block_id for block in group] for group in self.blocks)
 
-    def get_unhashed_block_ids(self) -> list[list[BlockId]]:
+    def get_unhashed_block_ids(self) -> list[BlockId]:
+        """The ids of a lone group's blocks without content, null blocks included [DATA-6, ERR-18]."""
+        if len(self.blocks) != 1:
+            raise ValueError(f"Only one group is supported, not {len(self.blocks)}: ask for all groups")
+        return [block.block_id for block in self.blocks[0] if block.block_hash is None]
+
+    def get_unhashed_block_ids_all_groups(self) -> list[list[BlockId]]:
         """The ids of the blocks without content, by group, null blocks left out [DATA-6]."""
         return [
             [b.block_id for b in group if b.block_hash is None and not b.is_null] for group in self.blocks

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from kvref.errors import UserError
-from kvref.fuzz.campaign import Finding, Level, Settings, run
+from kvref.fuzz.campaign import Level, Settings, run
 from kvref.fuzz.configurations import Profile
 from kvref.fuzz.report import (
     difference_table,
@@ -21,6 +21,7 @@ from kvref.fuzz.report import (
     write_json,
     write_trace,
 )
+from kvref.judge import Finding
 from kvref.operations import trace_schema
 from kvref.replay import read_trace
 from kvref.replay import replay as replay_trace
@@ -165,11 +166,12 @@ def replay(
         loaded = msgspec.structs.replace(loaded, operations=loaded.operations[: until + 1])
     opened = _open(target, python)
     try:
-        agreed, known, finding = replay_trace(ReferenceSession, opened, loaded)
+        judgement = replay_trace(ReferenceSession, opened, loaded)
     finally:
         opened.close()
     total = len(loaded.operations)
-    console.print(f"{trace}: {agreed} of {total} operations agree", highlight=False)
+    console.print(f"{trace}: {judgement.agreed} of {total} operations agree", highlight=False)
+    known, finding = judgement.known, judgement.finding
     if known is not None:
         console.print(f"known deviation {known.id} ({known.verdict.value}): {known.title}", highlight=False)
         if finding is not None:

@@ -116,6 +116,9 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
 # Operations
 
+EMBEDDING_BYTES = 4
+"""Embeddings are one float32 a token."""
+
 
 class Item(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A multimodal item behind the tokens [offset, offset + length) [REQ-1]."""

@@ -49,7 +49,6 @@ class Book:
 
     name: str
     tokens: int
-    skips_reading: bool
     prompt: int
     phase: Phase = Phase.WAITING
     computed: int = 0
@@ -170,8 +169,8 @@ class Scheduler:
         """Note that `operation` was performed and returned `observation`."""
         found, self.found = self.found, None
         match operation:
-            case NewRequest(request=name, tokens=tokens, skip_reading=skips):
-                self.books[name] = Book(name, len(tokens), skips, len(tokens))
+            case NewRequest(request=name, tokens=tokens):
+                self.books[name] = Book(name, len(tokens), len(tokens))
             case NewStep():
                 self._launch()
                 self.step = []

@@ -1,18 +1,14 @@
-"""Replays a trace on a target, one operation after another, against the reference."""
+"""Reads a trace, and replays it on a target against the reference."""
 
 from pathlib import Path
 
 import msgspec
 
-from kvref.compare import Difference, first_mismatch
-from kvref.errors import ConfigurationError, UserError
-from kvref.fuzz.campaign import Finding, explain, replay_to
-from kvref.operations import NewRequest, Trace
-from kvref.targets.base import CaseResult, Target, digest
-from kvref.targets.deviations import Deviation, met_at_construction, met_by
+from kvref.errors import UserError
+from kvref.judge import Judgement, explain, judge
+from kvref.operations import EMBEDDING_BYTES, Allocate, Lookup, NewRequest, Trace
+from kvref.targets.base import Target, run_case
 from kvref.targets.picture import Opener
-
-EMBEDDING_BYTES = 4
 
 
 def read_trace(path: Path) -> Trace:
@@ -25,49 +21,36 @@ def read_trace(path: Path) -> Trace:
         trace = msgspec.json.decode(text, type=Trace)
     except msgspec.MsgspecError as broken:
         raise UserError(f"{path} is not a trace of format 1: {broken}") from broken
-    arrived: set[str] = set()
-    for line, operation in enumerate(trace.operations):
-        name = getattr(operation, "request", None)
-        if isinstance(operation, NewRequest):
-            arrived.add(operation.request)
-            rows = None if operation.embeds is None else len(operation.embeds) / EMBEDDING_BYTES
-            if rows not in (None, len(operation.tokens)):
-                raise UserError(f"{path}: operation {line} needs {EMBEDDING_BYTES} bytes of embeds a token")
-        elif name is not None and name not in arrived:
-            raise UserError(f"{path}: operation {line} names request {name!r}, which has not arrived")
+    _check(path, trace)
     return trace
 
 
-def expected_of(opener: Opener, trace: Trace) -> CaseResult:
-    """What the reference shows on a trace. Raises UserError for a trace that cannot be performed."""
-    try:
-        session = opener(trace.configuration)
-    except ConfigurationError as refusal:
-        return CaseResult(refused=str(refusal))
-    digests = []
+def _check(path: Path, trace: Trace) -> None:
+    """Whether every operation can be performed: it names what came before it."""
+    arrived: set[str] = set()
+    looked_up: set[str] = set()
     for line, operation in enumerate(trace.operations):
-        try:
-            observation = session.apply(operation)
-        except LookupError as missing:
-            raise UserError(f"operation {line} uses a lookup that was not made ({missing})") from missing
-        digests.append(digest(observation, session.view()))
-        if observation.error:
-            break
-    return CaseResult(tuple(digests))
+        match operation:
+            case NewRequest(request=name, embeds=embeds, tokens=tokens):
+                arrived.add(name)
+                if embeds is not None and len(embeds) != EMBEDDING_BYTES * len(tokens):
+                    raise UserError(
+                        f"{path}: operation {line} needs {EMBEDDING_BYTES} bytes of embeds a token"
+                    )
+            case Lookup(request=name):
+                looked_up.add(name)
+            case Allocate(request=name, hit=int()) if name not in looked_up:
+                raise UserError(f"{path}: operation {line} uses a lookup that was not made")
+        named = getattr(operation, "request", None)
+        if named is not None and named not in arrived:
+            raise UserError(f"{path}: operation {line} names request {named!r}, which has not arrived")
 
 
-def replay(opener: Opener, target: Target, trace: Trace) -> tuple[int, Deviation | None, Finding | None]:
-    """How many operations agree, and what ended that: a known deviation, a finding, or nothing."""
-    expected = expected_of(opener, trace)
-    (result,) = target.run([trace])
-    if expected.refused or result.refused:
-        if expected.refused and result.refused:
-            return 0, None, None
-        known = met_at_construction(target.catalogue, trace.configuration)
-        told = Difference("construction", expected.refused or "built", result.refused or "built")
-        return 0, known, None if known else Finding(trace, None, (told,))
-    at = first_mismatch(expected, result)
-    if at is None:
-        return len(expected.digests), None, None
-    known = met_by(target.catalogue, replay_to(opener, trace, at))
-    return at, known, explain(opener, target, trace, at)
+def replay(opener: Opener, target: Target, trace: Trace) -> Judgement:
+    """Perform a trace on the reference and on a target; a known deviation is shown, too."""
+    expected = run_case(opener, trace)
+    (actual,) = target.run([trace])
+    judgement = judge(opener, target, trace, expected, actual)
+    if judgement.known is None or judgement.known.at_construction:
+        return judgement
+    return judgement._replace(finding=explain(opener, target, trace, judgement.agreed))

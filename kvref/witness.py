@@ -13,6 +13,7 @@ from invariants import Checker, GroupSetting, Setting, Step, View, Violation
 from invariants import step as told
 from kvref.events import AllBlocksCleared, BlockRemoved, BlockStored, KVCacheEvent
 from kvref.operations import (
+    EMBEDDING_BYTES,
     Allocate,
     AppendTokens,
     CacheBlocks,
@@ -38,9 +39,7 @@ from kvref.operations import (
     SlidingGroup,
     SlidingMLAGroup,
     TakeStats,
-    Trace,
 )
-from kvref.targets.picture import Picture
 from spec.attention import (
     AlignedMambaState,
     Attention,
@@ -54,7 +53,6 @@ from spec.attention import (
 from spec.content import Span
 from spec.units import Blocks, Tokens
 
-EMBEDDING_BYTES = 4
 NO_GROUP = -1
 
 
@@ -222,13 +220,3 @@ class Witness:
         """What is wrong with `observation`, or with the `view` behind it."""
         before, self.last = self.last, view
         return self.checker.step(before, step_of(operation, observation), view)
-
-
-def first_broken(trace: Trace, pictures: Sequence[Picture]) -> tuple[int, list[Violation]] | None:
-    """The line of the first operation that breaks an invariant, and which; None if all hold."""
-    witness = Witness(trace.configuration)
-    for line, (operation, picture) in enumerate(zip(trace.operations, pictures, strict=False)):
-        violations = witness.sees(operation, picture.observation, picture.view)
-        if violations:
-            return line, violations
-    return None

@@ -42,8 +42,8 @@ def test_an_empty_result_has_as_many_groups() -> None:
     # DATA-4
     empty = KVCacheBlocks((blocks(1), blocks(2))).new_empty()
     assert empty.blocks == ((), ())
-    assert empty.is_empty()
-    assert not KVCacheBlocks(([], blocks(2))).is_empty()
+    assert empty.get_block_ids(allow_none=True) is None
+    assert KVCacheBlocks(([], blocks(2))).get_block_ids(allow_none=True) is not None
 
 
 def test_null_entries_are_named_in_ids_and_left_out_of_blocks_without_content() -> None:
@@ -52,4 +52,16 @@ def test_null_entries_are_named_in_ids_and_left_out_of_blocks_without_content() 
     cached.block_hash = BlockKey(b"key")
     result = KVCacheBlocks(([*blocks(0), cached, scratch], []))
     assert result.get_block_ids() == ([0, 1, 2], [])
-    assert result.get_unhashed_block_ids() == [[2], []]
+    assert result.get_unhashed_block_ids_all_groups() == [[2], []]
+    with pytest.raises(ValueError, match="Only one group is supported"):
+        result.get_unhashed_block_ids()
+
+
+def test_a_lone_groups_blocks_without_content_include_the_null_block() -> None:
+    # DATA-6
+    null, fresh, cached = blocks(0, 1, 2)
+    cached.block_hash = BlockKey(b"hash")
+    assert KVCacheBlocks(([null, fresh, cached],)).get_unhashed_block_ids() == [
+        null.block_id,
+        fresh.block_id,
+    ]

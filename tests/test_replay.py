@@ -23,7 +23,7 @@ from kvref.operations import (
     SinkGroup,
     Trace,
 )
-from kvref.replay import expected_of, read_trace, replay
+from kvref.replay import read_trace, replay
 from kvref.targets.base import CaseResult, run_case
 from kvref.targets.deviations import Deviation, Verdict
 from kvref.targets.reference import ReferenceSession, ReferenceTarget
@@ -93,17 +93,16 @@ def test_embeddings_have_four_bytes_a_token(path: Path, embeds: bytes) -> None:
     read_trace(path)
 
 
-def test_an_allocation_of_a_lookup_that_was_not_made_is_bad_input() -> None:
+def test_an_allocation_of_a_lookup_that_was_not_made_is_bad_input(path: Path) -> None:
     steps = (NewRequest("r", (1, 2)), NewStep(), Allocate("r", 0, 2, hit=0))
-    with pytest.raises(UserError, match="operation 2 uses a lookup that was not made"):
-        expected_of(ReferenceSession, Trace(FULL, steps))
+    text = msgspec.json.encode(Trace(FULL, steps))
+    assert "operation 2 uses a lookup that was not made" in refusal(path, text)
 
 
-def test_the_expected_result_is_what_the_reference_shows() -> None:
-    assert expected_of(ReferenceSession, TRACE) == run_case(ReferenceSession, TRACE)
-    assert expected_of(ReferenceSession, Trace(REFUSED, ())).refused is not None
+def test_a_case_ends_with_a_refusal_or_with_a_mistake() -> None:
+    assert run_case(ReferenceSession, Trace(REFUSED, ())).refused is not None
     mistake = Trace(FULL, (NewStep(), Evict((9,)), NewStep()))
-    assert len(expected_of(ReferenceSession, mistake).digests) == 2
+    assert len(run_case(ReferenceSession, mistake).digests) == 2
 
 
 def test_the_reference_agrees_with_itself_to_the_end() -> None:

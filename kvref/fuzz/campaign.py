@@ -14,15 +14,15 @@ from statistics import median
 from typing import Literal
 
 from invariants.view import View, Violation
-from kvref.compare import Difference, differences, first_mismatch
+from kvref.compare import Difference
 from kvref.errors import UserError
 from kvref.fuzz.cases import Case, Notice, draw_case
 from kvref.fuzz.configurations import Profile
 from kvref.fuzz.coverage import Coverage
-from kvref.operations import Configuration, Observation, Operation, Trace
+from kvref.judge import Finding, judge
+from kvref.operations import Configuration, Observation, Operation
 from kvref.targets.base import CaseResult, Target
-from kvref.targets.deviations import Situation, met_at_construction, met_by
-from kvref.targets.picture import Opener, Picture
+from kvref.targets.picture import Opener
 from kvref.witness import Witness
 
 Level = Literal["exact", "invariants"]
@@ -46,21 +46,6 @@ class Settings:
     level: Level = "exact"
     length: int = 60
     first: int = 0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A divergence that no catalogue knows, or a broken invariant: `trace` ends with it."""
-
-    trace: Trace
-    operation: Operation | None
-    differences: tuple[Difference, ...]
-
-    @property
-    def title(self) -> str:
-        """In one line."""
-        what = "construction" if self.operation is None else type(self.operation).__name__
-        return f"case {self.trace.case}: {what} differs in {', '.join(d.what for d in self.differences[:3])}"
 
 
 @dataclass
@@ -202,61 +187,16 @@ def _settle(
     for case, result in zip(batch, future.result(), strict=True):
         report.cases += 1
         report.configurations.add(case.trace.configuration)
-        compared = _compare(report, opener, target, case, result)
+        report.refused_by_both += bool(case.expected.refused and result.refused)
+        judgement = judge(opener, target, case.trace, case.expected, result)
+        if judgement.known is not None:
+            report.deviations[judgement.known.id] += 1
+        if judgement.finding is not None:
+            report.findings.append(judgement.finding)
         if not case.trace.operations:
             continue
-        report.operations += compared
-        report.lengths.append(compared)
-        if compared == len(case.trace.operations):
+        report.operations += judgement.agreed
+        report.lengths.append(judgement.agreed)
+        if judgement.agreed == len(case.trace.operations):
             report.whole += 1
             report.coverage.add(case.coverage)
-
-
-def _compare(report: Report, opener: Opener, target: Target, case: Case, result: CaseResult) -> int:
-    """Hold one case's results against each other; returns how many operations agreed."""
-    trace, expected = case.trace, case.expected
-    if expected.refused or result.refused:
-        if expected.refused and result.refused:
-            report.refused_by_both += 1
-            return 0
-        known = met_at_construction(target.catalogue, trace.configuration)
-        if known is not None:
-            report.deviations[known.id] += 1
-        else:
-            told = Difference("construction", expected.refused or "built", result.refused or "built")
-            report.findings.append(Finding(trace, None, (told,)))
-        return 0
-    at = first_mismatch(expected, result)
-    if at is None:
-        return len(expected.digests)
-    situation = replay_to(opener, trace, at)
-    known = met_by(target.catalogue, situation)
-    if known is not None:
-        report.deviations[known.id] += 1
-    else:
-        report.findings.append(explain(opener, target, trace, at))
-    return at
-
-
-def replay_to(opener: Opener, trace: Trace, at: int) -> Situation:
-    """The reference right before operation `at`."""
-    session = opener(trace.configuration)
-    for operation in trace.operations[:at]:
-        session.apply(operation)
-    return Situation(trace.configuration, session, trace.operations[at])
-
-
-def explain(opener: Opener, target: Target, trace: Trace, at: int) -> Finding:
-    """What differs after operation `at`, and the trace up to it."""
-    short = Trace(trace.configuration, trace.operations[: at + 1], seed=trace.seed, case=trace.case)
-    session = opener(trace.configuration)
-    for operation in short.operations[:-1]:
-        session.apply(operation)
-    mine = Picture(session.apply(short.operations[-1]), session.view())
-    theirs = target.picture(short)
-    if len(theirs) <= at:
-        error = theirs[-1].observation.error if theirs else "nothing"
-        found = [Difference("operations performed", str(at + 1), f"{len(theirs)}, then {error}")]
-    else:
-        found = differences(mine, theirs[at])
-    return Finding(short, short.operations[-1], tuple(found))

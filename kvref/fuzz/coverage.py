@@ -9,6 +9,7 @@ from kvref.operations import (
     Allocate,
     Configuration,
     ContinueRequest,
+    Group,
     Lookup,
     MambaGroup,
     NewRequest,
@@ -128,8 +129,8 @@ def _evicted_groups(before: View, after: View) -> set[int]:
     return {group_of(BlockKey(old)) for old, new in pairs if old is not None and old != new}
 
 
-def _kind(group: object) -> str:
-    name = str(getattr(type(group), "__struct_config__").tag)  # noqa: B009
+def _kind(group: Group) -> str:
+    name = str(group.__struct_config__.tag)
     return f"{name} {group.mode}" if isinstance(group, MambaGroup) else name
 
 

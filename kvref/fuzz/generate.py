@@ -42,6 +42,8 @@ Apply = Callable[[Operation], Observation]
 Avoids = Callable[[Operation], bool]
 
 VOCABULARY = 40
+MAX_LIVE = 6
+MAX_ITEMS = 4
 
 
 class CaseOver(Exception):  # noqa: N818 - not an error
@@ -104,7 +106,7 @@ class Caller:
     def _step(self) -> None:
         rng = self.rng
         for _ in range(rng.choice((0, 0, 1, 1, 2))):
-            if len(self._live) < 6:  # noqa: PLR2004
+            if len(self._live) < MAX_LIVE:
                 self._arrive()
         self.do(NewStep())
         self.budget = self.configuration.max_num_batched_tokens or self.configuration.max_model_len
@@ -174,7 +176,7 @@ class Caller:
         rng = self.rng
         items: list[Item] = []
         offset = rng.randint(0, self.block)
-        while offset < length and len(items) < 4 and chance(rng, 0.6):  # noqa: PLR2004
+        while offset < length and len(items) < MAX_ITEMS and chance(rng, 0.6):
             span = rng.randint(1, 2 * self.block)
             if offset + span > length:
                 break

@@ -12,8 +12,9 @@ from rich.table import Table
 
 from kvref.compare import Difference
 from kvref.errors import UserError
-from kvref.fuzz.campaign import Finding, Report
+from kvref.fuzz.campaign import Report
 from kvref.fuzz.coverage import EVENTS, REACHABLE, ROWS, UNREACHABLE
+from kvref.judge import Finding
 from kvref.operations import Trace
 from kvref.targets.deviations import Catalogue
 

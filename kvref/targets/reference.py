@@ -21,6 +21,7 @@ from kvref.kv_cache_spec import (
     SlidingWindowSpec,
 )
 from kvref.operations import (
+    EMBEDDING_BYTES,
     ChunkedGroup,
     Configuration,
     ContinueRequest,
@@ -51,7 +52,6 @@ from kvref.targets.picture import Picture
 from kvref.targets.session import ApiSession, picture_map, stats_of
 from spec.units import RequestId, Tokens
 
-EMBEDDING_BYTES = 4
 LORA_ID = 7
 
 

@@ -1,11 +1,12 @@
 """Long legal traces through the reference: no invariant is ever broken."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 
+from invariants.view import Violation
 from kvref.operations import (
     Allocate,
     AppendTokens,
@@ -36,7 +37,7 @@ from kvref.operations import (
 from kvref.protocol import Phase, Scheduler
 from kvref.targets.picture import Picture
 from kvref.targets.reference import ReferenceSession, ReferenceTarget
-from kvref.witness import Witness, first_broken
+from kvref.witness import Witness
 
 STEPS = 60
 MODEL = 96
@@ -206,6 +207,16 @@ class Caller:
 
     def latest(self) -> list[str]:
         return list(self.book.books)[-6:]
+
+
+def first_broken(trace: Trace, pictures: Sequence[Picture]) -> tuple[int, list[Violation]] | None:
+    """The line of the first operation that breaks an invariant, and which; None if all hold."""
+    witness = Witness(trace.configuration)
+    for line, (operation, picture) in enumerate(zip(trace.operations, pictures, strict=False)):
+        violations = witness.sees(operation, picture.observation, picture.view)
+        if violations:
+            return line, violations
+    return None
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -14,8 +14,8 @@ import pytest
 
 import spec
 from kvref.compare import first_mismatch
-from kvref.fuzz.campaign import replay_to
 from kvref.fuzz.cases import draw_case
+from kvref.judge import replay_to
 from kvref.operations import (
     Evict,
     FullGroup,
@@ -29,8 +29,9 @@ from kvref.operations import (
     Trace,
 )
 from kvref.protocol import Scheduler
-from kvref.replay import expected_of, read_trace, replay
+from kvref.replay import read_trace, replay
 from kvref.targets import vllm
+from kvref.targets.base import run_case
 from kvref.targets.deviations import Deviation, Situation, Verdict, met_at_construction, met_by
 from kvref.targets.reference import ReferenceSession
 from kvref.targets.vllm.deviations import CATALOGUE
@@ -266,7 +267,7 @@ def test_the_real_vllm_deviates_at_the_last_operation(deviation: Deviation, vllm
 def test_one_side_refuses_the_configuration(deviation: Deviation, vllm_target: VllmTarget) -> None:
     trace = trace_of(deviation)
     (theirs,) = vllm_target.run([trace])
-    assert (expected_of(ReferenceSession, trace).refused is None) != (theirs.refused is None)
+    assert (run_case(ReferenceSession, trace).refused is None) != (theirs.refused is None)
 
 
 # Near misses
@@ -296,7 +297,7 @@ def test_the_real_vllm_agrees_on_a_near_miss(
 ) -> None:
     trace = near(trace_of(deviation))
     (theirs,) = vllm_target.run([trace])
-    assert theirs == expected_of(ReferenceSession, trace)
+    assert theirs == run_case(ReferenceSession, trace)
     assert theirs.refused is None
     assert len(theirs.digests) == len(trace.operations)
 
