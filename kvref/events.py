@@ -30,7 +30,7 @@ class BlockStored(msgspec.Struct, frozen=True, tag=True):
     token_ids: tuple[int, ...]
     block_size: int
     lora_id: int | None
-    medium: str
+    medium: str | None
     lora_name: str | None
     extra_keys: tuple[EventKeys, ...] | None = None
     group_idx: GroupId | None = None
@@ -42,7 +42,7 @@ class BlockRemoved(msgspec.Struct, frozen=True, tag=True):
     """One block left the prefix cache [EVENT-4]."""
 
     block_hashes: tuple[int, ...]
-    medium: str
+    medium: str | None
     group_idx: GroupId | None = None
 
 

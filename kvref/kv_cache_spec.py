@@ -5,6 +5,7 @@ All specs are frozen value objects: two are equal if their classes and all their
 tells groups apart and gives page sizes in bytes [SPEC-1 to SPEC-8].
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from math import prod
@@ -273,6 +274,31 @@ class CrossAttentionSpec(AttentionSpec):
     kind: ClassVar[str] = "cross_attention"
 
 
+@dataclass(frozen=True)
+class UniformTypeKVCacheSpecs(KVCacheSpec):
+    """Layers that differ in the size of a page: `kv_cache_specs` by layer. No manager takes them [REG-2]."""
+
+    kv_cache_specs: Mapping[str, KVCacheSpec]
+
+    @property
+    def page_size_bytes(self) -> int:
+        """Bytes a block takes in all layers together [SPEC-4]."""
+        return sum(spec.page_size_bytes for spec in self.kv_cache_specs.values())
+
+
+def _layers(spec: KVCacheSpec) -> list[KVCacheSpec]:
+    return list(spec.kv_cache_specs.values()) if isinstance(spec, UniformTypeKVCacheSpecs) else [spec]
+
+
+def kind_of(spec: KVCacheSpec) -> str:
+    """The most specific kind, of layers that have the same; else `unknown` [SPEC-2]."""
+    kinds = {layer.kind for layer in _layers(spec)}
+    return kinds.pop() if len(kinds) == 1 else KVCacheSpec.kind
+
+
 def window_of(spec: KVCacheSpec) -> int | None:
-    """The window that recycles blocks, None for every other kind [SPEC-2]."""
-    return spec.sliding_window if isinstance(spec, SlidingWindowSpec) else None
+    """The window that recycles blocks, if all layers have the same; None for every other kind [SPEC-2]."""
+    windows = {
+        layer.sliding_window if isinstance(layer, SlidingWindowSpec) else None for layer in _layers(spec)
+    }
+    return windows.pop() if len(windows) == 1 else None

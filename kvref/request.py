@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
 from kvref.hashing import BlockHasher, ExtraKey, ExtraKeys
 from spec.units import BlockHash, RequestId, Tokens
@@ -30,6 +31,16 @@ class MultiModalFeature:
 
     identifier: str
     mm_position: PlaceholderRange
+
+
+class Embeds(Protocol):
+    """Embeddings given in place of token ids [REQ-4]."""
+
+    def __len__(self) -> int:
+        """The number of tokens."""
+
+    def raw(self, start: int, end: int) -> bytes:
+        """The raw bytes of the tokens [start, end), fewer where there are fewer [HASH-4]."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ class Request:
         lora_request: LoRARequest | None = None,
         mm_features: Sequence[MultiModalFeature] = (),
         cache_salt: str | None = None,
-        prompt_embeds: PromptEmbeds | None = None,
+        prompt_embeds: Embeds | None = None,
         skip_reading_prefix_cache: bool = False,
     ) -> None:
         """Hash all full blocks of the prompt [REQ-3]. Raises ValueError without a prompt [REQ-4]."""

@@ -1,5 +1,6 @@
-"""Prefix cache statistics [STATS-1, STATS-2]."""
+"""Prefix cache statistics [STATS-1 to STATS-3]."""
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +33,54 @@ class PrefixCacheStats:
             self.requests += 1
             self.queries += num_tokens
             self.hits += num_hits
+
+
+class CachingMetrics:
+    """The hit rate over the latest requests [STATS-3].
+
+    The oldest observations are dropped while the others are more than `max_recent_requests`
+    requests together; the latest one always stays.
+    """
+
+    def __init__(self, max_recent_requests: int = 1000) -> None:
+        self.max_recent_requests = max_recent_requests
+        self.query_queue: deque[tuple[int, int, int]] = deque()
+        self.aggregated_requests = 0
+        self.aggregated_query_total = 0
+        self.aggregated_query_hit = 0
+
+    @property
+    def hit_rate(self) -> float:
+        """The fraction of queried tokens that were hit: 0.0 to 1.0."""
+        queried = self.aggregated_query_total
+        return self.aggregated_query_hit / queried if queried else 0.0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was observed."""
+        return not self.aggregated_requests
+
+    def observe(self, stats: PrefixCacheStats) -> None:
+        """Count what `make_prefix_cache_stats` returned; lookups of preempted requests are left out."""
+        if stats.reset:
+            self.reset()
+        if stats.requests == 0:
+            return
+        self._add((stats.requests, stats.queries, stats.hits), 1)
+        self.query_queue.append((stats.requests, stats.queries, stats.hits))
+        while len(self.query_queue) > 1 and self.aggregated_requests > self.max_recent_requests:
+            self._add(self.query_queue.popleft(), -1)
+
+    def reset(self) -> None:
+        """Forget all observations."""
+        self.query_queue.clear()
+        self.aggregated_requests = self.aggregated_query_total = self.aggregated_query_hit = 0
+
+    def _add(self, observation: tuple[int, int, int], sign: int) -> None:
+        requests, queries, hits = observation
+        self.aggregated_requests += sign * requests
+        self.aggregated_query_total += sign * queries
+        self.aggregated_query_hit += sign * hits
 
 
 class MetricsCollector(Protocol):

@@ -23,6 +23,8 @@ from kvref.kv_cache_spec import (
     SlidingWindowMLASpec,
     SlidingWindowSpec,
     TQFullAttentionSpec,
+    UniformTypeKVCacheSpecs,
+    kind_of,
     window_of,
 )
 
@@ -208,3 +210,21 @@ def test_only_windows_that_recycle_count_as_windows() -> None:
     assert window_of(SlidingWindowMLASpec(**LATENT, sliding_window=64)) == 64
     assert window_of(FullAttentionSpec(**SHAPE, sliding_window=64)) is None
     assert window_of(MambaSpec(16, ((8,),), (HALF,))) is None
+
+
+def test_layers_of_one_kind_have_its_kind_and_the_bytes_of_all() -> None:
+    # SPEC-2, SPEC-4
+    wide = SlidingWindowSpec(**{**SHAPE, "head_size": 64}, sliding_window=8)
+    layers = UniformTypeKVCacheSpecs(16, {"a": SlidingWindowSpec(**SHAPE, sliding_window=8), "b": wide})
+    assert kind_of(layers) == kind_of(wide) == "sliding_window"
+    assert window_of(layers) == 8
+    assert layers.page_size_bytes == 3 * wide.page_size_bytes // 2
+
+
+def test_layers_that_differ_in_kind_or_window_have_none() -> None:
+    # SPEC-2
+    window = SlidingWindowSpec(**SHAPE, sliding_window=8)
+    other = SlidingWindowSpec(**SHAPE, sliding_window=9)
+    assert kind_of(UniformTypeKVCacheSpecs(16, {"a": window, "b": FullAttentionSpec(**SHAPE)})) == "unknown"
+    assert window_of(UniformTypeKVCacheSpecs(16, {"a": window, "b": other})) is None
+    assert window_of(UniformTypeKVCacheSpecs(16, {"a": window, "b": FullAttentionSpec(**SHAPE)})) is None
