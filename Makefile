@@ -1,18 +1,24 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SUITE := .venv-suite
 TARGET ?= vllm==0.23.0
 CASES ?= 3000
 SEED ?= 1
 MUTANTS ?= 40
+MANAGER ?= reference
 
-.PHONY: fuzz test lint prove bench mutants nightly clean
+.PHONY: fuzz test test-vllm-suite lint prove bench mutants nightly clean
 
 fuzz: $(VENV)/.ready
 	@$(BIN)/kvref fuzz --target $(TARGET) --seed $(SEED) --cases $(CASES)
 
 test: $(VENV)/.ready
 	@$(BIN)/pytest -q -n 2
+
+# vLLM's own test files, which ask for torch: in an environment of their own, without vLLM.
+test-vllm-suite: $(SUITE)/.ready
+	@$(SUITE)/bin/python tools/vllm_suite.py $(MANAGER)
 
 lint: $(VENV)/.ready
 	@$(BIN)/ruff check --quiet && $(BIN)/ruff format --check --quiet && $(BIN)/mypy && $(BIN)/lint-imports
@@ -37,7 +43,10 @@ nightly: $(VENV)/.ready
 	@$(BIN)/kvref fuzz --target $(TARGET) --seed $(shell date +%Y%m%d) --cases 25000
 
 $(VENV)/.ready: tools/set_up.py requirements-dev.txt pyproject.toml
-	@$(PYTHON) tools/set_up.py $(VENV)
+	@$(PYTHON) tools/set_up.py $(VENV) requirements-dev.txt
+
+$(SUITE)/.ready: tools/set_up.py requirements-suite.txt pyproject.toml
+	@$(PYTHON) tools/set_up.py $(SUITE) requirements-suite.txt
 
 clean:
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(SUITE) .mypy_cache .pytest_cache .ruff_cache .hypothesis

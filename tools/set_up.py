@@ -1,4 +1,4 @@
-"""Makes the project's virtual environment: `python3 tools/set_up.py .venv`.
+"""Makes a virtual environment of the project: `python3 tools/set_up.py .venv requirements-dev.txt`.
 
 Needs nothing but Python and a package index. What can't work takes one line, and exit code 2.
 """
@@ -57,8 +57,8 @@ def install(python: Path, log: Path, *arguments: str) -> None:
 
 
 def main() -> None:
-    """Build the environment, and mark it ready."""
-    folder = Path(sys.argv[1])
+    """Build the environment from a list of requirements, and mark it ready."""
+    folder, requirements = Path(sys.argv[1]), sys.argv[2]
     root = Path(__file__).resolve().parent.parent
     log = folder / "set-up.log"
     try:
@@ -66,8 +66,8 @@ def main() -> None:
         if call([sys.executable, "-m", "venv", str(folder)], log) is not None:
             give_up(f"venv failed: install your system's package for it, such as python3-venv (log: {log})")
         python = folder / "bin" / "python"
-        print(f"set-up: installing the development tools into {folder}", flush=True)
-        install(python, log, "-r", str(root / "requirements-dev.txt"))
+        print(f"set-up: installing {requirements} into {folder}", flush=True)
+        install(python, log, "-r", str(root / requirements))
         install(python, log, "--no-deps", "--no-build-isolation", "-e", str(root))
         (folder / ".ready").touch()
     except OSError as failure:

@@ -6,6 +6,7 @@ from the attributes that vLLM's own tests read.
 
 import os
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -177,7 +178,7 @@ class VllmSession(ApiSession):
             free_queue=[block.block_id for block in pool.free_block_queue.get_all_free_blocks()],
             prefix_map=picture_map(
                 [
-                    (key, list(holders) if isinstance(holders, dict) else [holders.block_id])
+                    (key, list(holders) if isinstance(holders, Mapping) else [holders.block_id])
                     for key, holders in pool.cached_block_hash_to_block._cache.items()  # noqa: SLF001
                 ]
             ),

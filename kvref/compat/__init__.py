@@ -1,0 +1,1 @@
+"""kvref's managers behind other engines' names."""

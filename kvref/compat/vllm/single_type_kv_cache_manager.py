@@ -1,0 +1,278 @@
+"""One group's tables and steps by vLLM's names [MGR-1 to MGR-5, NEED-1, BIND-1, GET-1, SKIP-1, FREE-1]."""
+
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Any
+
+from kvref.compat.vllm.backing import Group, backing
+from kvref.compat.vllm.block_pool import BlockPool
+from kvref.compat.vllm.blocks import KVCacheBlock
+from kvref.config import KVCacheConfig, KVCacheGroupSpec, ManagerConfig
+from kvref.kv_cache_spec import (
+    ChunkedLocalAttentionSpec,
+    CrossAttentionSpec,
+    FullAttentionSpec,
+    KVCacheSpec,
+    MambaSpec,
+    SinkFullAttentionSpec,
+    SlidingWindowSpec,
+)
+from kvref.request import Request
+from spec.units import BlockHash, BlockId, BlockKey, Blocks, GroupId, RequestId, Tokens
+
+LONGEST = 1 << 40
+"""A length that no sequence has, for a group that nobody told the model's."""
+
+
+class SingleTypeKVCacheManager:
+    """A manager's group, or one by itself over a pool."""
+
+    def __init__(
+        self,
+        kv_cache_spec: KVCacheSpec,
+        block_pool: BlockPool,
+        enable_caching: bool,
+        kv_cache_group_id: int,
+        scheduler_block_size: int,
+        dcp_world_size: int = 1,
+        pcp_world_size: int = 1,
+        max_admission_blocks_per_request: int | None = None,
+        *,
+        group: Group | None = None,
+    ) -> None:
+        """`group` is a manager's own; without one, a group is made. The admission cap is its own matter."""
+        del max_admission_blocks_per_request
+        self.kv_cache_spec = kv_cache_spec
+        self.block_pool = block_pool
+        self.enable_caching = enable_caching
+        self.kv_cache_group_id = kv_cache_group_id
+        self.block_size = kv_cache_spec.block_size * dcp_world_size * pcp_world_size
+        if group is None:
+            config = ManagerConfig(
+                KVCacheConfig(1, (KVCacheGroupSpec((), kv_cache_spec),) * (kv_cache_group_id + 1)),
+                max_model_len=LONGEST,
+                scheduler_block_size=scheduler_block_size,
+                hash_block_size=block_pool.hash_block_size,
+                enable_caching=enable_caching,
+                enable_kv_cache_events=block_pool.enable_kv_cache_events,
+                dcp_world_size=dcp_world_size,
+                pcp_world_size=pcp_world_size,
+            )
+            group = backing().group(GroupId(kv_cache_group_id), config, block_pool.pool)
+        self._group = group
+        self.req_to_blocks = Tables(group)
+        self.num_cached_block = Handled(group)
+
+    @property
+    def new_block_ids(self) -> list[BlockId]:
+        """The blocks to zero, so far [MGR-3]."""
+        return self._group.new_block_ids
+
+    @property
+    def use_eagle(self) -> bool:
+        """Whether the group feeds EAGLE's draft head [CFG-6]."""
+        return self._group.eagle
+
+    @use_eagle.setter
+    def use_eagle(self, use_eagle: bool) -> None:
+        self._group.eagle = use_eagle
+
+    @property
+    def cached_blocks_this_step(self) -> set[BlockKey]:
+        """The states that were cached in this step [MAMBA-3]."""
+        return self._group.step_keys
+
+    def get_num_blocks_to_allocate(
+        self,
+        request_id: str,
+        num_tokens: int,
+        new_computed_blocks: Sequence[KVCacheBlock],
+        total_computed_tokens: int,
+        num_tokens_main_model: int,
+    ) -> Blocks:
+        """Free blocks that an allocation takes [NEED-1]."""
+        return self._group.need(
+            RequestId(request_id),
+            Tokens(num_tokens),
+            new_computed_blocks,
+            Tokens(total_computed_tokens),
+            Tokens(num_tokens_main_model),
+        )
+
+    def allocate_new_computed_blocks(
+        self,
+        request_id: str,
+        new_computed_blocks: Sequence[KVCacheBlock],
+        num_local_computed_tokens: int,
+        num_external_computed_tokens: int,
+    ) -> None:
+        """Start a table with hits and external blocks [BIND-1]."""
+        local, external = Tokens(num_local_computed_tokens), Tokens(num_external_computed_tokens)
+        self._group.bind(RequestId(request_id), new_computed_blocks, local, external)
+
+    def allocate_new_blocks(
+        self, request_id: str, num_tokens: int, num_tokens_main_model: int
+    ) -> list[KVCacheBlock]:
+        """Append blocks for slots [GET-1]."""
+        return self._group.grow(RequestId(request_id), Tokens(num_tokens), Tokens(num_tokens_main_model))
+
+    def take_new_block_ids(self) -> list[BlockId]:
+        """The blocks to zero, once [MGR-3]."""
+        taken = self._group.new_block_ids
+        self._group.new_block_ids = []
+        return taken
+
+    def cache_blocks(self, request: Request, num_tokens: int) -> None:
+        """Cache the full blocks among the first tokens [MGR-4]."""
+        self._group.cache_blocks(request, Tokens(num_tokens))
+
+    def remove_skipped_blocks(self, request_id: str, total_computed_tokens: int) -> None:
+        """Release what no later step reads [SKIP-1]."""
+        self._group.remove_skipped_blocks(RequestId(request_id), Tokens(total_computed_tokens))
+
+    def get_num_skipped_tokens(self, num_computed_tokens: int) -> Tokens:
+        """How many leading tokens no later step reads [MGR-2]."""
+        return self._group.skipped_tokens(Tokens(num_computed_tokens))
+
+    def free(self, request_id: str) -> None:
+        """Release the whole table [FREE-1]."""
+        self._group.free(RequestId(request_id))
+
+    def get_num_common_prefix_blocks(self, running_request_id: str) -> Blocks:
+        """Leading blocks that every request holds [COMMON-1]."""
+        return self._group.common_prefix_blocks(RequestId(running_request_id))
+
+    def new_step_starts(self) -> None:
+        """The states of the last step are computed [MAMBA-4]."""
+        self._group.step_keys.clear()
+
+    @classmethod
+    def find_longest_cache_hit(
+        cls,
+        block_hashes: Sequence[BlockHash],
+        max_length: int,
+        kv_cache_group_ids: Sequence[int],
+        block_pool: BlockPool,
+        kv_cache_spec: KVCacheSpec,
+        drop_eagle_block: bool,
+        alignment_tokens: int,
+        dcp_world_size: int = 1,
+        pcp_world_size: int = 1,
+    ) -> tuple[list[KVCacheBlock], ...]:
+        """The longest hit of at most `max_length` tokens, a table a group [HIT-7]."""
+        return block_pool.pool.longest_hit(
+            block_hashes,
+            Tokens(max_length),
+            [GroupId(group_id) for group_id in kv_cache_group_ids],
+            kv_cache_spec,
+            Tokens(alignment_tokens),
+            eagle=drop_eagle_block,
+            context_parallel_size=dcp_world_size * pcp_world_size,
+        )
+
+
+class Tables(MutableMapping[str, list[KVCacheBlock]]):
+    """The live block tables by request. One that is subscribed and absent is made; `get` makes none."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+
+    def __getitem__(self, request_id: str) -> list[KVCacheBlock]:
+        return self._group.table(RequestId(request_id))
+
+    def get(self, request_id: str, default: Any = None) -> Any:
+        """The request's table, or `default` if it has none."""
+        if request_id not in self:
+            return default
+        return self[request_id]
+
+    def pop(self, request_id: str, *default: Any) -> Any:
+        """Forget the request's table, release nothing, and return it."""
+        if request_id not in self and not default:
+            raise KeyError(request_id)
+        table = self.get(request_id, *default)
+        if request_id in self:
+            del self[request_id]
+        return table
+
+    def __setitem__(self, request_id: str, blocks: list[KVCacheBlock]) -> None:
+        self._group.set_table(RequestId(request_id), blocks)
+
+    def __delitem__(self, request_id: str) -> None:
+        self._group.drop_table(RequestId(request_id))
+
+    def __contains__(self, request_id: object) -> bool:
+        return request_id in self._group.requests()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._group.requests())
+
+    def __len__(self) -> int:
+        return len(self._group.requests())
+
+
+class Handled(MutableMapping[str, Blocks]):
+    """How many leading entries of each table were offered to the prefix cache [DATA-8]."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+
+    def __getitem__(self, request_id: str) -> Blocks:
+        if request_id not in self._group.requests():
+            raise KeyError(request_id)
+        return self._group.handled(RequestId(request_id))
+
+    def __setitem__(self, request_id: str, blocks: Blocks) -> None:
+        self._group.table(RequestId(request_id))
+        self._group.set_handled(RequestId(request_id), blocks)
+
+    def __delitem__(self, request_id: str) -> None:
+        self[request_id] = Blocks(0)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._group.requests())
+
+    def __len__(self) -> int:
+        return len(self._group.requests())
+
+
+class FullAttentionManager(SingleTypeKVCacheManager):
+    """A group of full attention."""
+
+
+class SinkFullAttentionManager(FullAttentionManager):
+    """A group of full attention with sinks."""
+
+
+class SlidingWindowManager(SingleTypeKVCacheManager):
+    """A group of sliding-window attention."""
+
+
+class ChunkedLocalAttentionManager(SingleTypeKVCacheManager):
+    """A group of chunked local attention."""
+
+
+class MambaManager(SingleTypeKVCacheManager):
+    """A group of recurrent layers."""
+
+
+class CrossAttentionManager(SingleTypeKVCacheManager):
+    """A group of cross attention."""
+
+
+MANAGERS: dict[type[KVCacheSpec], type[SingleTypeKVCacheManager]] = {
+    SinkFullAttentionSpec: SinkFullAttentionManager,
+    FullAttentionSpec: FullAttentionManager,
+    SlidingWindowSpec: SlidingWindowManager,
+    ChunkedLocalAttentionSpec: ChunkedLocalAttentionManager,
+    MambaSpec: MambaManager,
+    CrossAttentionSpec: CrossAttentionManager,
+}
+"""What vLLM calls the manager of a spec, subclasses included, the most specific first [REG-1, REG-2]."""
+
+
+def manager_class(spec: KVCacheSpec) -> type[SingleTypeKVCacheManager]:
+    """The class for a spec. Raises AssertionError if there is none [ERR-15]."""
+    for kind, manager in MANAGERS.items():
+        if isinstance(spec, kind):
+            return manager
+    raise AssertionError(f"No manager registered for KVCacheSpec {type(spec).__name__}")
