@@ -67,6 +67,10 @@ def main() -> None:
             give_up(f"venv failed: install your system's package for it, such as python3-venv (log: {log})")
         python = folder / "bin" / "python"
         print(f"set-up: installing {requirements} into {folder}", flush=True)
+        if "\ntorch==" in (root / requirements).read_text():
+            print(
+                "set-up: with torch: 1 GB from an index of CPU builds, else with CUDA several GB", flush=True
+            )
         install(python, log, "-r", str(root / requirements))
         install(python, log, "--no-deps", "--no-build-isolation", "-e", str(root))
         (folder / ".ready").touch()
