@@ -1,10 +1,28 @@
 """The groups of a manager by vLLM's names. A coordinator coordinates nothing here: the manager does."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from kvref.compat.vllm.backing import Group
 from kvref.compat.vllm.block_pool import BlockPool
-from kvref.compat.vllm.single_type_kv_cache_manager import SingleTypeKVCacheManager, manager_class
+from kvref.compat.vllm.blocks import KVCacheBlock
+from kvref.compat.vllm.single_type_kv_cache_manager import (
+    CrossAttentionManager,
+    SingleTypeKVCacheManager,
+    manager_class,
+)
 from kvref.config import ManagerConfig
-from spec.units import GroupId
+from kvref.kv_cache_spec import KVCacheSpec
+from spec.units import Blocks, GroupId
+
+
+class SpecGroup(NamedTuple):
+    """Groups with an equal spec, which are looked up together [HIT-2]."""
+
+    kv_cache_spec: KVCacheSpec
+    group_ids: list[GroupId]
+    manager_cls: type[SingleTypeKVCacheManager]
+    use_eagle: bool
 
 
 class KVCacheCoordinator:
@@ -29,6 +47,40 @@ class KVCacheCoordinator:
             )
             for group_id, (spec, group) in enumerate(zip(config.specs, groups, strict=True))
         )
+
+    @property
+    def attention_groups(self) -> list[SpecGroup]:
+        """The groups by spec, in the order of their first members."""
+        by_spec: dict[KVCacheSpec, list[SingleTypeKVCacheManager]] = {}
+        for manager in self.single_type_managers:
+            by_spec.setdefault(manager.kv_cache_spec, []).append(manager)
+        return [
+            SpecGroup(
+                spec, [GroupId(m.kv_cache_group_id) for m in members], type(members[0]), members[0].use_eagle
+            )
+            for spec, members in by_spec.items()
+        ]
+
+    def get_num_blocks_to_allocate(
+        self,
+        request_id: str,
+        num_tokens: int,
+        new_computed_blocks: tuple[Sequence[KVCacheBlock], ...],
+        num_encoder_tokens: int,
+        total_computed_tokens: int,
+        num_tokens_main_model: int,
+    ) -> Blocks:
+        """Free blocks that an allocation takes in all groups together [NEED-3]."""
+        need = 0
+        for manager, own in zip(self.single_type_managers, new_computed_blocks, strict=True):
+            if isinstance(manager, CrossAttentionManager):
+                encoder = num_encoder_tokens
+                need += manager.get_num_blocks_to_allocate(request_id, encoder, (), 0, encoder)
+            else:
+                need += manager.get_num_blocks_to_allocate(
+                    request_id, num_tokens, own, total_computed_tokens, num_tokens_main_model
+                )
+        return Blocks(need)
 
 
 class UnitaryKVCacheCoordinator(KVCacheCoordinator):

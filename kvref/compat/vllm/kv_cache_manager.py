@@ -77,7 +77,11 @@ class KVCacheManager:
         self.kv_cache_config = kv_cache_config
         self.max_model_len = max_model_len
         self.enable_caching = enable_caching
+        self.use_eagle = use_eagle
         self.log_stats = log_stats
+        self.metrics_collector = metrics_collector
+        self.num_kv_cache_groups = len(groups)
+        self.kv_cache_event_metadata = [(kind_of(spec), window_of(spec)) for spec in self.config.specs]
         self.empty_kv_cache_blocks = self._manager.empty_kv_cache_blocks
 
     @property
@@ -180,8 +184,8 @@ class KVCacheManager:
     def _tell_group(self, event: kv_events.BlockStored) -> None:
         if event.group_idx is None:
             return
-        if not 0 <= event.group_idx < len(self.config.specs):
+        if not 0 <= event.group_idx < self.num_kv_cache_groups:
             logger.warning("Group index `%s` not in KV cache metadata", event.group_idx)
             return
-        spec = self.config.specs[event.group_idx]
-        event.kv_cache_spec_kind, event.kv_cache_spec_sliding_window = kind_of(spec), window_of(spec)
+        kind, window = self.kv_cache_event_metadata[event.group_idx]
+        event.kv_cache_spec_kind, event.kv_cache_spec_sliding_window = kind, window

@@ -45,6 +45,9 @@ class SingleTypeKVCacheManager:
         self.block_pool = block_pool
         self.enable_caching = enable_caching
         self.kv_cache_group_id = kv_cache_group_id
+        self.scheduler_block_size = scheduler_block_size
+        self.dcp_world_size = dcp_world_size
+        self.pcp_world_size = pcp_world_size
         self.block_size = kv_cache_spec.block_size * dcp_world_size * pcp_world_size
         if group is None:
             config = ManagerConfig(
@@ -276,3 +279,11 @@ def manager_class(spec: KVCacheSpec) -> type[SingleTypeKVCacheManager]:
         if isinstance(spec, kind):
             return manager
     raise AssertionError(f"No manager registered for KVCacheSpec {type(spec).__name__}")
+
+
+def get_manager_for_kv_cache_spec(
+    kv_cache_spec: KVCacheSpec, max_num_batched_tokens: int, max_model_len: int, **options: Any
+) -> SingleTypeKVCacheManager:
+    """A group by itself, of the class for its spec [REG-1]. It has no use for the two lengths."""
+    del max_num_batched_tokens, max_model_len
+    return manager_class(kv_cache_spec)(kv_cache_spec, **options)

@@ -23,9 +23,19 @@ from kvref.compat.vllm.lora import LoRARequest
 from kvref.compat.vllm.prefix_map import BlockHashToBlockMap
 from kvref.compat.vllm.request import Request
 from kvref.compat.vllm.sampling_params import SamplingParams
-from kvref.compat.vllm.single_type_kv_cache_manager import SlidingWindowManager, manager_class
+from kvref.compat.vllm.single_type_kv_cache_manager import (
+    SlidingWindowManager,
+    get_manager_for_kv_cache_spec,
+    manager_class,
+)
 from kvref.errors import ConfigurationError, ForeignHitError
-from kvref.kv_cache_spec import FullAttentionSpec, KVCacheSpec, MambaSpec, SlidingWindowSpec
+from kvref.kv_cache_spec import (
+    CrossAttentionSpec,
+    FullAttentionSpec,
+    KVCacheSpec,
+    MambaSpec,
+    SlidingWindowSpec,
+)
 from kvref.targets.reference import FLOAT16
 from spec.units import BlockHash, BlockId, BlockKey
 
@@ -283,6 +293,49 @@ def test_groups_go_by_the_peers_class_names() -> None:
     assert type(manager.coordinator).__name__ == "HybridKVCacheCoordinator"
     with pytest.raises(AssertionError, match="No manager registered for KVCacheSpec KVCacheSpec"):
         manager_class(KVCacheSpec(4))
+
+
+def test_needs_add_up_over_groups() -> None:
+    # NEED-3
+    manager = manager_of(FULL, WINDOW, num_blocks=30)
+    request = request_of("r", 20)
+    need = manager.coordinator.get_num_blocks_to_allocate("r", 18, ((), ()), 0, 0, 18)
+    blocks = manager.allocate_slots(request, 18)
+    assert blocks is not None
+    assert need == sum(len(ids) for ids in blocks.get_block_ids()) == 10
+
+
+def test_a_cross_attention_group_needs_blocks_for_its_encoder() -> None:
+    # NEED-3
+    cross = CrossAttentionSpec(4, num_kv_heads=1, head_size=8, dtype=FLOAT16)
+    config = KVCacheConfig(30, [], [KVCacheGroupSpec((), FULL), KVCacheGroupSpec((), cross)])
+    manager = KVCacheManager(config, 100, 4, 4, enable_caching=False)
+    need = manager.coordinator.get_num_blocks_to_allocate("r", 8, ((), ()), 12, 0, 8)
+    blocks = manager.allocate_slots(request_of("r", 8), 8, num_encoder_tokens=12)
+    assert blocks is not None
+    assert need == sum(len(ids) for ids in blocks.get_block_ids()) == 5
+
+
+def test_groups_with_an_equal_spec_stand_together() -> None:
+    # HIT-2
+    manager = manager_of(WINDOW, FULL, WINDOW, num_blocks=30)
+    assert [group.group_ids for group in manager.coordinator.attention_groups] == [[0, 2], [1]]
+    assert manager.kv_cache_event_metadata[:2] == [("sliding_window", 8), ("full_attention", None)]
+
+
+def test_a_group_is_made_for_its_spec() -> None:
+    # REG-1
+    group = get_manager_for_kv_cache_spec(
+        WINDOW,
+        64,
+        100,
+        block_pool=pool_of(5),
+        enable_caching=True,
+        kv_cache_group_id=0,
+        scheduler_block_size=4,
+    )
+    assert type(group) is SlidingWindowManager
+    assert group.scheduler_block_size == group.block_size == 4
 
 
 def test_states_of_this_step_are_seen_and_forgotten() -> None:
