@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal, Protocol, overload
 
 from spec.units import NULL_BLOCK, BlockId, BlockKey
 
@@ -23,6 +23,36 @@ class KVCacheBlock:
     def is_null(self) -> bool:
         """Whether this is the block that stands for nothing [POOL-2]."""
         return self.block_id == NULL_BLOCK
+
+
+class BlockStates(Protocol):
+    """A pool that keeps what is known of its blocks elsewhere than in block objects."""
+
+    def users(self, block: int) -> int:
+        """How many table entries hold the block."""
+
+    def key(self, block: int) -> BlockKey | None:
+        """The key of the block's content, None while it is not cached."""
+
+
+class LiveBlock(KVCacheBlock):
+    """A block whose count and key are those that its pool has when they are read [DATA-1]."""
+
+    __slots__ = ("_states",)
+
+    def __init__(self, block_id: BlockId, states: BlockStates) -> None:
+        self.block_id = block_id
+        self._states = states
+
+    @property
+    def ref_cnt(self) -> int:  # type: ignore[override] # the pool's to write
+        """How many table entries hold the block."""
+        return self._states.users(self.block_id)
+
+    @property
+    def block_hash(self) -> BlockKey | None:  # type: ignore[override] # the pool's to write
+        """The key of the block's content, None while it is not cached."""
+        return self._states.key(self.block_id)
 
 
 @dataclass(frozen=True)

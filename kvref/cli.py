@@ -9,8 +9,13 @@ import msgspec
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
+from kvref.bench import catalogue
+from kvref.bench import plot as drawing
+from kvref.bench import report as bench_report
+from kvref.bench import runner as bench_runner
+from kvref.bench.worker import Settings as BenchSettings
 from kvref.errors import UserError
-from kvref.fuzz.campaign import Level, Settings, run
+from kvref.fuzz.campaign import WITNESSED, Level, Settings, run
 from kvref.fuzz.configurations import Profile
 from kvref.fuzz.report import (
     difference_table,
@@ -34,6 +39,8 @@ DIVERGED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 SHOWN_FINDINGS = 3
+REPEATS = 5
+QUICK_REPEATS = 2
 
 
 class _Console(Console):
@@ -46,11 +53,12 @@ app = App(name="kvref", help="The oracle for LLM KV cache managers.")
 console = _Console()
 
 
-def _open(target: str, python: Path | None) -> Target:
-    def tell(line: str) -> None:
-        console.print(line, highlight=False, soft_wrap=True)
+def _tell(line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)
 
-    return open_target(target, python=python, tell=tell)
+
+def _open(target: str, python: Path | None) -> Target:
+    return open_target(target, python=python, tell=_tell)
 
 
 def _positive(value: float | None, name: str) -> None:
@@ -69,6 +77,7 @@ def fuzz(
     profile: Profile = "mixed",
     length: int = 60,
     first: int = 0,
+    witnessed: int = WITNESSED,
     python: Path | None = None,
     findings: Path = Path("findings"),
     report: Annotated[Path | None, Parameter(help="Write what was seen as JSON.")] = None,
@@ -94,12 +103,19 @@ def fuzz(
         Operations a case.
     first
         The number of the first case: a case is repeated by its seed, profile and number.
+    witnessed
+        At level exact the invariants are checked on one case in so many: 1 checks all.
     python
         An interpreter that has the target, instead of an environment made for it.
     findings
         The folder that traces of findings are written to.
     """
-    for value, name in ((cases, "--cases"), (seconds, "--seconds"), (length, "--length")):
+    for value, name in (
+        (cases, "--cases"),
+        (seconds, "--seconds"),
+        (length, "--length"),
+        (witnessed, "--witnessed"),
+    ):
         _positive(value, name)
     if first < 0:
         raise UserError(f"--first {first} is negative: cases count from 0")
@@ -112,7 +128,7 @@ def fuzz(
         if own is None:
             raise UserError(f"level invariants needs a target in this process, not {target}: use exact")
         opener = own
-    settings = Settings(seed, cases, seconds, profile, level, length, first)
+    settings = Settings(seed, cases, seconds, profile, level, length, first, witnessed)
     console.print(f"{opened.name} against the reference, seed {seed}, profile {profile}", highlight=False)
     try:
         with progress(console) as tell:
@@ -181,6 +197,68 @@ def replay(
         tell_finding(console, finding, opened.name, None)
         return DIVERGED
     return 0
+
+
+@app.command
+def bench(
+    *,
+    release: Annotated[tuple[str, ...], Parameter(negative="")] = ("0.23.0",),
+    workload: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    seed: int = 1,
+    repeats: int | None = None,
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    vllm: bool = True,
+    python: Path | None = None,
+    json: Path | None = None,
+    plot: Path | None = None,
+) -> int:
+    """Measure KV cache managers on the same workloads, in one process and in turn.
+
+    The managers must answer alike: where they do not, the figures are void, and the exit code is 1.
+
+    Parameters
+    ----------
+    release
+        A release of vLLM to measure beside; may be given several times, for a process each.
+    workload
+        A workload to measure; may be given several times. All of them, if none is given.
+    seed
+        All workloads follow from it.
+    repeats
+        Repetitions behind the warm-up: 5, or 2 with `--quick`, if it is not given.
+    quick
+        Fewer requests and repetitions.
+    vllm
+        Whether vLLM takes part; without it, this interpreter is measured, against the reference.
+    python
+        An interpreter that has vLLM, instead of an environment made for it.
+    json
+        Write all figures as JSON.
+    plot
+        Draw the figures as SVG or PNG.
+    """
+    _positive(repeats, "--repeats")
+    if python is not None and (len(release) > 1 or not vllm):
+        raise UserError(
+            "--python names one interpreter that has vLLM: give it neither releases nor --no-vllm"
+        )
+    names = catalogue.chosen(workload)
+    if plot is not None:
+        drawing.check(plot)
+    if repeats is None:
+        repeats = QUICK_REPEATS if quick else REPEATS
+    interpreters = [Path(sys.executable)]
+    if vllm:
+        interpreters = [bench_runner.interpreter_of(one, python, _tell) for one in release]
+    settings = BenchSettings(names, seed, repeats, quick, vllm)
+    with bench_report.progress(console) as tell:
+        result = bench_runner.run(settings, interpreters, tell)
+    bench_report.tell_result(console, result)
+    if json is not None:
+        write_json(json, result)
+    if plot is not None:
+        drawing.draw(plot, result)
+    return DIVERGED if any(found.disagreements for found in result.releases) else 0
 
 
 @app.command

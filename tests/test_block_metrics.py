@@ -12,7 +12,7 @@ from kvref.errors import ConfigurationError
 from kvref.kv_cache_spec import FullAttentionSpec
 from kvref.reference import KVCacheManager
 from kvref.request import Request
-from kvref.targets.reference import FLOAT16
+from kvref.targets.inprocess import FLOAT16
 from spec.units import BlockId, RequestId
 
 SECOND = 1_000_000_000

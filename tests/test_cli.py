@@ -160,7 +160,7 @@ def test_a_replay_may_end_at_a_line(kvref: Kvref, tmp_path: Path) -> None:
 def test_targets_are_listed(kvref: Kvref) -> None:
     ended = kvref("targets")
     assert ended.code == 0
-    assert ended.out.splitlines()[:2] == ["reference", "vllm"]
+    assert ended.out.splitlines()[:4] == ["compiled", "optimized", "reference", "vllm"]
 
 
 def test_the_schema_is_json_and_accepts_a_trace(kvref: Kvref, tmp_path: Path) -> None:
@@ -358,7 +358,10 @@ def test_a_process_of_its_own_ends_with_the_same_codes() -> None:
     assert (fine.returncode, fine.stderr) == (0, "")
     bad = command("fuzz", "--target", "nobody")
     assert bad.returncode == 2
-    assert bad.stderr == "kvref: no target is called 'nobody': choose one of reference, vllm\n"
+    assert (
+        bad.stderr
+        == "kvref: no target is called 'nobody': choose one of compiled, optimized, reference, vllm\n"
+    )
 
 
 # What is shown

@@ -29,7 +29,7 @@ Level = Literal["exact", "invariants"]
 
 BATCH = 40
 WITNESSED = 10
-"""At level exact the invariants are checked on one case in so many."""
+"""At level exact the invariants are checked on one case in so many, unless more is asked for."""
 
 SHOWN = 8
 """So many broken invariants are told of one case."""
@@ -37,7 +37,11 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class Settings:
-    """What a campaign does. `cases` or `seconds` ends it; `length` is operations a case."""
+    """What a campaign does. `cases` or `seconds` ends it; `length` is operations a case.
+
+    At level exact the invariants are checked on one case in `witnessed`; a target that agrees has
+    shown the same, so that it keeps them as well.
+    """
 
     seed: int
     cases: int | None
@@ -46,6 +50,7 @@ class Settings:
     level: Level = "exact"
     length: int = 60
     first: int = 0
+    witnessed: int = WITNESSED
 
 
 @dataclass
@@ -165,7 +170,7 @@ def _draw(settings: Settings, number: int, opener: Opener, target: Target, repor
 
         return see
 
-    witnessed = settings.level == "invariants" or number % WITNESSED == 0
+    witnessed = settings.level == "invariants" or number % settings.witnessed == 0
     case = draw_case(
         settings.seed,
         settings.profile,

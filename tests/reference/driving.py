@@ -4,7 +4,7 @@ Tokens are drawn from a counter: two prompts differ unless a test says that they
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import count
@@ -90,6 +90,7 @@ class Caller:
         model: int = 1000,
         scheduler: int | None = None,
         fine: int | None = None,
+        manager: Callable[..., Any] = KVCacheManager,
         **options: Any,
     ) -> None:
         sizes = [spec.block_size for spec in specs] or [4]
@@ -97,7 +98,7 @@ class Caller:
             KVCacheGroupSpec((f"layer.{i}",), spec, i in set(eagle_groups)) for i, spec in enumerate(specs)
         )
         fine = min(sizes) if fine is None else fine
-        self.manager = KVCacheManager(
+        self.manager: KVCacheManager = manager(
             KVCacheConfig(blocks, groups),
             max_model_len=model,
             scheduler_block_size=scheduler or max(sizes),

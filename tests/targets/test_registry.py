@@ -39,7 +39,7 @@ def silent(line: str) -> None:
 
 
 def test_our_own_targets_are_known() -> None:
-    assert names() == ["reference", "vllm"]
+    assert names() == ["compiled", "optimized", "reference", "vllm"]
 
 
 def test_the_reference_opens_without_a_word() -> None:
@@ -48,7 +48,9 @@ def test_the_reference_opens_without_a_word() -> None:
 
 @pytest.mark.parametrize("text", ["", "==", "==0.23.0", "Reference", "nobody", "nobody==1"])
 def test_an_unknown_name_is_refused_with_the_known_ones(text: str) -> None:
-    with pytest.raises(UserError, match=r"no target is called .*: choose one of reference, vllm"):
+    with pytest.raises(
+        UserError, match=r"no target is called .*: choose one of compiled, optimized, reference, vllm"
+    ):
         open_target(text, python=None, tell=silent)
 
 

@@ -1,0 +1,195 @@
+"""What managers in this process share: they are built from the API types that a user would build."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from kvref.config import KVCacheConfig, KVCacheGroupSpec
+from kvref.errors import CallerError, UserError
+from kvref.events import KVCacheEvent
+from kvref.hashing import BlockHasher
+from kvref.kv_cache_spec import (
+    ChunkedLocalAttentionSpec,
+    CrossAttentionSpec,
+    FullAttentionSpec,
+    KVCacheSpec,
+    MambaSpec,
+    MLAAttentionSpec,
+    SinkFullAttentionSpec,
+    SlidingWindowMLASpec,
+    SlidingWindowSpec,
+)
+from kvref.operations import (
+    EMBEDDING_BYTES,
+    ChunkedGroup,
+    Configuration,
+    ContinueRequest,
+    CrossGroup,
+    FullGroup,
+    Group,
+    Item,
+    MambaGroup,
+    MLAGroup,
+    NewRequest,
+    SinkGroup,
+    SlidingGroup,
+    SlidingMLAGroup,
+    Trace,
+)
+from kvref.request import (
+    LoRARequest,
+    MultiModalFeature,
+    PlaceholderRange,
+    PromptEmbeds,
+    Request,
+)
+from kvref.targets.base import CaseResult, picture_case, run_case
+from kvref.targets.deviations import Catalogue
+from kvref.targets.picture import Opener, Picture
+from kvref.targets.session import ApiSession
+from spec.units import RequestId, Tokens
+
+LORA_ID = 7
+
+
+@dataclass(frozen=True)
+class Float16:
+    """Half precision, without a tensor library."""
+
+    itemsize: int = 2
+
+
+FLOAT16 = Float16()
+
+
+def spec_of(group: Group) -> KVCacheSpec:  # noqa: PLR0911 - one line a kind
+    """The API's spec for a group of a trace."""
+    size, heads = group.block_size, group.heads
+    match group:
+        case FullGroup():
+            return FullAttentionSpec(size, num_kv_heads=heads, head_size=8, dtype=FLOAT16)
+        case MLAGroup():
+            return MLAAttentionSpec(size, num_kv_heads=heads, head_size=8, dtype=FLOAT16)
+        case SinkGroup(sink=sink):
+            return SinkFullAttentionSpec(size, num_kv_heads=heads, head_size=8, dtype=FLOAT16, sink_len=sink)
+        case SlidingGroup(window=window):
+            return SlidingWindowSpec(
+                size, num_kv_heads=heads, head_size=8, dtype=FLOAT16, sliding_window=window
+            )
+        case SlidingMLAGroup(window=window):
+            return SlidingWindowMLASpec(
+                size, num_kv_heads=heads, head_size=8, dtype=FLOAT16, sliding_window=window
+            )
+        case ChunkedGroup(chunk=chunk):
+            return ChunkedLocalAttentionSpec(
+                size, num_kv_heads=heads, head_size=8, dtype=FLOAT16, attention_chunk_size=chunk
+            )
+        case MambaGroup(mode=mode, speculative_blocks=speculative):
+            return MambaSpec(
+                size,
+                ((heads, 8),),
+                (FLOAT16,),
+                mamba_cache_mode=mode,
+                num_speculative_blocks=speculative,
+            )
+        case CrossGroup():
+            return CrossAttentionSpec(size, num_kv_heads=heads, head_size=8, dtype=FLOAT16)
+
+
+class InProcessSession(ApiSession):
+    """A manager in this process and the requests that its caller keeps.
+
+    A subclass says which manager, and pictures its state.
+    """
+
+    manager_class: ClassVar[Callable[..., Any]]
+
+    def __init__(self, configuration: Configuration) -> None:
+        groups = tuple(
+            KVCacheGroupSpec((f"layer.{i}",), spec_of(group), group.eagle)
+            for i, group in enumerate(configuration.groups)
+        )
+        manager = type(self).manager_class(
+            KVCacheConfig(configuration.num_blocks, groups),
+            max_model_len=configuration.max_model_len,
+            scheduler_block_size=configuration.scheduler_block_size,
+            hash_block_size=configuration.hash_block_size,
+            max_num_batched_tokens=configuration.max_num_batched_tokens,
+            enable_caching=configuration.enable_caching,
+            use_eagle=configuration.use_eagle,
+            log_stats=configuration.log_stats,
+            enable_kv_cache_events=configuration.enable_kv_cache_events,
+            dcp_world_size=configuration.dcp_world_size,
+            pcp_world_size=configuration.pcp_world_size,
+            retention_interval=configuration.retention_interval,
+        )
+        super().__init__(manager)
+        self._hasher = (
+            BlockHasher.seeded(
+                configuration.hash_function,
+                Tokens(configuration.hash_block_size),
+                configuration.hash_seed,
+            )
+            if configuration.enable_caching
+            else None
+        )
+
+    def new_request(self, operation: NewRequest) -> Request:
+        """The API's request object."""
+        embeds = operation.embeds
+        return Request(
+            RequestId(operation.request),
+            operation.tokens,
+            block_hasher=self._hasher,
+            lora_request=LoRARequest(operation.lora, LORA_ID) if operation.lora else None,
+            mm_features=_features(operation.items),
+            cache_salt=operation.salt,
+            prompt_embeds=None if embeds is None else PromptEmbeds(embeds, EMBEDDING_BYTES),
+            skip_reading_prefix_cache=operation.skip_reading,
+        )
+
+    def continue_request(self, request: Request, operation: ContinueRequest) -> None:
+        """Give a streaming session its next input [REQ-7]."""
+        request.continue_with(operation.tokens, _features(operation.items))
+
+    def meaning(self, error: Exception) -> str | None:
+        """The class's own name, for a caller's mistake."""
+        return type(error).__name__ if isinstance(error, CallerError) else None
+
+    def drain_events(self) -> list[KVCacheEvent]:
+        """The events since the last call."""
+        events: list[KVCacheEvent] = self.manager.take_events()
+        return events
+
+
+class InProcessTarget:
+    """A manager in this process, as a target."""
+
+    catalogue: Catalogue = ()
+    cpu_seconds = 0.0
+
+    def __init__(self, name: str, opener: Opener) -> None:
+        self.name = name
+        self.opener = opener
+
+    def run(self, traces: Sequence[Trace]) -> list[CaseResult]:
+        """Run whole cases for their digests."""
+        return [run_case(self.opener, trace) for trace in traces]
+
+    def picture(self, trace: Trace) -> list[Picture]:
+        """Run one case and keep what was seen after every operation."""
+        return picture_case(self.opener, trace)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def refuse_release(name: str, release: str | None, python: Path | None) -> None:
+    """Raises UserError if more than the name is given: there is one release, and it runs here."""
+    if release is not None or python is not None:
+        raise UserError(f"{name} runs in this interpreter and has no release: use --target {name}")
+
+
+def _features(items: Sequence[Item]) -> list[MultiModalFeature]:
+    return [MultiModalFeature(item.identifier, PlaceholderRange(item.offset, item.length)) for item in items]

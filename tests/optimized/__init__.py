@@ -1,0 +1,1 @@
+"""The optimized manager, in both of its forms, held against the reference."""

@@ -1,0 +1,75 @@
+"""One fault in the optimized manager is found by comparison with the reference: the check can fail."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kvref.fuzz.campaign import Settings, run
+from kvref.optimized.free_queue import SHARED, FreeQueue
+from kvref.optimized.groups import Group, SlidingGroup
+from kvref.optimized.prefix_map import PrefixMap
+from kvref.optimized.retention import Retention
+from kvref.optimized.tables import Tables
+from kvref.targets.inprocess import InProcessTarget
+from kvref.targets.optimized import OptimizedSession
+from kvref.targets.reference import ReferenceSession
+
+Faulty = Callable[[Any], Any]
+
+
+def quiet_for_too_long(true: Any) -> Any:
+    def note(self: Tables) -> None:
+        true(self)
+        self.quiet += 1
+
+    return note
+
+
+FAULTS: dict[str, tuple[type, str, Faulty]] = {
+    "freed blocks are queued in reverse": (
+        FreeQueue,
+        "append",
+        lambda true: lambda self, blocks, owner: true(self, blocks[::-1], owner),
+    ),
+    "scratch blocks go to the back": (
+        FreeQueue,
+        "prepend",
+        lambda _: lambda self, blocks: self.append(blocks, SHARED),
+    ),
+    "a hit block stays in the queue": (FreeQueue, "remove", lambda _: lambda *_: None),
+    "a step is quiet for a token too long": (Tables, "_note_quiet", quiet_for_too_long),
+    "a window is a token too short": (
+        SlidingGroup,
+        "skipped_tokens",
+        lambda true: lambda self, computed: true(self, computed + 1),
+    ),
+    "one block too many is cached": (
+        Group,
+        "cacheable_blocks",
+        lambda true: lambda self, tokens: true(self, tokens + 1),
+    ),
+    "a duplicate is forgotten": (
+        PrefixMap,
+        "add",
+        lambda _: lambda self, names, blocks: self.oldest.update(zip(names, blocks, strict=True)) or 0,
+    ),
+    "retention forgets the prompt's end": (
+        Retention,
+        "kept",
+        lambda true: lambda self, start, end, _: true(self, start, end, 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, name, faulty = FAULTS[fault]
+    monkeypatch.setattr(place, name, faulty(getattr(place, name)))
+    target = InProcessTarget("faulty", OptimizedSession)
+    found = False
+    try:
+        found = bool(run(Settings(1, 200, None), ReferenceSession, target, lambda _: None).findings)
+    except (AssertionError, LookupError, ValueError):
+        found = True  # it did not even get to the end
+    assert found
