@@ -6,9 +6,10 @@ TARGET ?= vllm==0.23.0
 CASES ?= 3000
 SEED ?= 1
 MUTANTS ?= 40
-MANAGER ?= reference
+MANAGER ?=
+BENCH ?=
 
-.PHONY: fuzz test test-vllm-suite lint prove bench mutants nightly clean
+.PHONY: fuzz test test-vllm-suite lint prove bench compile mutants nightly clean
 
 fuzz: $(VENV)/.ready
 	@$(BIN)/kvref fuzz --target $(TARGET) --seed $(SEED) --cases $(CASES)
@@ -33,7 +34,11 @@ prove: $(VENV)/.ready
 	@$(CROSSHAIR) --max_uninteresting_iterations=5 spec/hits.py spec/retention.py
 
 bench: $(VENV)/.ready
-	@$(BIN)/python benchmarks/pool_size.py && $(BIN)/python benchmarks/lookup.py
+	@$(BIN)/kvref bench $(BENCH)
+
+# The optimized manager as native modules, for this interpreter; needs a C compiler.
+compile: $(VENV)/.ready
+	@$(BIN)/python tools/compile.py
 
 mutants: $(VENV)/.ready
 	@$(BIN)/python benchmarks/mutants.py --count $(MUTANTS)
@@ -49,4 +54,4 @@ $(SUITE)/.ready: tools/set_up.py requirements-suite.txt pyproject.toml
 	@$(PYTHON) tools/set_up.py $(SUITE) requirements-suite.txt
 
 clean:
-	@rm -rf $(VENV) $(SUITE) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(SUITE) kvref/compiled .mypy_cache .pytest_cache .ruff_cache .hypothesis

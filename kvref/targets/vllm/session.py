@@ -7,6 +7,7 @@ from the attributes that vLLM's own tests read.
 import os
 import traceback
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import torch
@@ -201,10 +202,12 @@ def _open(configuration: Configuration) -> KVCacheManager:
         KVCacheGroupSpec([f"layer.{i}"], spec_of(group), group.eagle)
         for i, group in enumerate(configuration.groups)
     ]
+    sizes = {"scheduler_block_size": configuration.scheduler_block_size}
+    if "scheduler_block_size" not in signature(KVCacheManager).parameters:
+        sizes = {}  # releases before 0.23.0 work it out from the groups
     return KVCacheManager(
         KVCacheConfig(configuration.num_blocks, [], groups),
         max_model_len=configuration.max_model_len,
-        scheduler_block_size=configuration.scheduler_block_size,
         hash_block_size=configuration.hash_block_size,
         max_num_batched_tokens=configuration.max_num_batched_tokens,
         enable_caching=configuration.enable_caching,
@@ -213,6 +216,7 @@ def _open(configuration: Configuration) -> KVCacheManager:
         enable_kv_cache_events=configuration.enable_kv_cache_events,
         dcp_world_size=configuration.dcp_world_size,
         pcp_world_size=configuration.pcp_world_size,
+        **sizes,
     )
 
 

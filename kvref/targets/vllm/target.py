@@ -1,7 +1,6 @@
 """The real vLLM as a target: a worker process in an interpreter that has it.
 
-The worker's interpreter sees this project's source through a folder of links, and nothing else of
-this interpreter's packages.
+`interpreter` tells what the worker's interpreter sees of this one.
 """
 
 import os
@@ -16,16 +15,13 @@ from pathlib import Path
 
 import msgspec
 
-import invariants
-import kvref
-import spec
 from invariants.view import View
 from kvref.errors import UserError
 from kvref.operations import Trace
 from kvref.targets.base import CaseResult
 from kvref.targets.deviations import Catalogue
 from kvref.targets.picture import Picture
-from kvref.targets.vllm import environment
+from kvref.targets.vllm import environment, interpreter
 from kvref.targets.vllm.deviations import CATALOGUE
 from kvref.targets.vllm.worker import (
     Answer,
@@ -52,9 +48,6 @@ class VllmTarget:
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="kvref-")
         folder = Path(self._folder.name)
-        for package in (kvref, spec, invariants):
-            source = Path(str(package.__file__)).parent
-            (folder / source.name).symlink_to(source)
         self._errors = (folder / "stderr").open("w+b")
         self._last_words = ""
         try:
@@ -63,7 +56,7 @@ class VllmTarget:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env=_environment(folder),
+                env=interpreter.variables(folder),
                 start_new_session=True,  # Ctrl-C is for the campaign, which ends the worker itself
             )
         except OSError as unable:
@@ -164,18 +157,6 @@ class VllmTarget:
         return UserError(
             f"the vLLM worker {what}{self._last_words}. Try --python with an interpreter that has vLLM."
         )
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VLLM"))}
-    return kept | {
-        "PYTHONPATH": str(folder),
-        "PYTHONHASHSEED": "0",
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_LOGGING_LEVEL": "ERROR",
-        "VLLM_NO_USAGE_STATS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
 
 
 def open_vllm(release: str | None, python: Path | None, tell: Callable[[str], None]) -> VllmTarget:

@@ -1,0 +1,1 @@
+"""Tests of the benchmark: shapes, seeds and answers; never times."""
