@@ -1,4 +1,4 @@
-"""Runs vLLM 0.23.0's own tests on a kvref manager: `python tools/vllm_suite.py [MANAGER]`.
+"""Runs vLLM 0.23.0's own tests on kvref's managers: `python tools/vllm_suite.py [MANAGER ...]`, else on all.
 
 Exit code 0 if the outcome is what kvref/compat/vllm/SUITE.md says, 1 if not, 2 if the tests cannot be had.
 """
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import platformdirs
+
+from kvref.compat.vllm.backing import managers
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "kvref" / "compat" / "vllm" / "SUITE.md"
@@ -89,27 +91,33 @@ def outcome(archive: Path, files: list[str], manager: str) -> dict[tuple[str, st
         }
 
 
-def main() -> None:
-    """Run the tests, and hold the outcome against the page."""
-    manager = sys.argv[1] if len(sys.argv) > 1 else "reference"
+def differences(manager: str, archive: Path) -> list[str]:
+    """Tell the outcome on one manager, and give what is not as the page says."""
     expected, out = counts(), reasons()
-    cache = Path(os.environ.get("KVREF_CACHE_DIR") or platformdirs.user_cache_path("kvref")).absolute()
-    try:
-        seen = outcome(fetch(cache), list(expected), manager)
-    except OSError as failure:
-        give_up(f"{failure.filename or cache}: {failure.strerror}")
+    seen = outcome(archive, list(expected), manager)
     passed = Counter(file for (file, _), good in seen.items() if good)
     failed = Counter(file for (file, _), good in seen.items() if not good)
     wrong = [
-        f"{file}: {name} {'passes, but the page has it out' if good else 'fails'}"
+        f"{manager}: {file}: {name} {'passes, but the page has it out' if good else 'fails'}"
         for (file, name), good in seen.items()
         if good == (name.partition("[")[0] in out)
     ]
     for file, (passing, left_out) in expected.items():
         print(f"{file:40} {passed[file]:4} passed {failed[file]:4} out of scope")
         if (passed[file], failed[file]) != (passing, left_out):
-            wrong.append(f"{file}: the page says {passing} and {left_out}")
-    print(f"vLLM 0.23.0's own tests on the {manager} manager: {passed.total()} passed")
+            wrong.append(f"{manager}: {file}: the page says {passing} and {left_out}")
+    print(f"vLLM 0.23.0's own tests on the {manager} manager: {passed.total()} passed", flush=True)
+    return wrong
+
+
+def main() -> None:
+    """Run the tests, and hold the outcome against the page."""
+    cache = Path(os.environ.get("KVREF_CACHE_DIR") or platformdirs.user_cache_path("kvref")).absolute()
+    try:
+        archive = fetch(cache)
+        wrong = [line for manager in sys.argv[1:] or managers() for line in differences(manager, archive)]
+    except OSError as failure:
+        give_up(f"{failure.filename or cache}: {failure.strerror}")
     if wrong:
         sys.stderr.write("\n".join(["not what SUITE.md says:", *wrong, ""]))
         sys.exit(1)

@@ -5,7 +5,7 @@ seen of any manager: a queue, a map, a pool, groups. `BACKINGS` names who implem
 """
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
 from typing import Any, Protocol
 
 from kvref.blocks import KVCacheBlocks
@@ -18,7 +18,7 @@ from kvref.request import Request
 from kvref.stats import MetricsCollector, PrefixCacheStats
 from spec.units import BlockHash, BlockId, BlockKey, Blocks, GroupId, RequestId, Tokens
 
-BACKINGS = {"reference": "kvref.compat.vllm.reference"}
+BACKINGS = {"optimized": "kvref.compat.vllm.optimized", "reference": "kvref.compat.vllm.reference"}
 """Managers by name, each with the module whose `BACKING` offers it."""
 
 
@@ -83,7 +83,7 @@ class Pool(Protocol):
         """Take blocks out of the queue."""
 
     def hold(self, blocks: Sequence[KVCacheBlock]) -> None:
-        """One more user for each block."""
+        """One more user for each block. Raises RuntimeError for one that is neither held nor queued."""
 
     def release(self, blocks: Sequence[KVCacheBlock], *, front: bool) -> None:
         """One user less for each block; the unused ones are queued, in order."""
@@ -129,14 +129,17 @@ class Group(Protocol):
     def step_keys(self) -> set[BlockKey]:
         """The states that were cached in this step [MAMBA-3]."""
 
+    def forget_step_keys(self) -> None:
+        """A step begins: they are computed [MAMBA-4]."""
+
     def requests(self) -> list[RequestId]:
         """Who has a table."""
 
-    def table(self, request_id: RequestId) -> list[KVCacheBlock]:
-        """The live table of a request; an empty one is made where there is none."""
+    def table(self, request_id: RequestId) -> MutableSequence[KVCacheBlock]:
+        """The live table of a request that has one."""
 
-    def set_table(self, request_id: RequestId, blocks: list[KVCacheBlock]) -> None:
-        """Let this very list be the request's table."""
+    def set_table(self, request_id: RequestId, blocks: MutableSequence[KVCacheBlock]) -> None:
+        """Let this very list show the request's table."""
 
     def drop_table(self, request_id: RequestId) -> None:
         """Forget the table, and release nothing."""
@@ -155,18 +158,21 @@ class Group(Protocol):
         computed: Tokens,
         main: Tokens,
     ) -> Blocks:
-        """Free blocks that an allocation takes [NEED-1]."""
+        """Free blocks that an allocation takes [NEED-1]; more than there are for an uncomputed state [MAMBA-3]."""
 
     def bind(
         self, request_id: RequestId, hits: Sequence[KVCacheBlock], local: Tokens, external: Tokens
     ) -> None:
-        """Start a request's table with its hits and with blocks for external tokens [BIND-1]."""
+        """Start a request's table with its hits and with blocks for external tokens [BIND-1].
+
+        Raises ValueError if the pool has too few for those.
+        """
 
     def grow(self, request_id: RequestId, slots: Tokens, main: Tokens) -> list[KVCacheBlock]:
-        """Append blocks for slots [GET-1]."""
+        """Append blocks for slots [GET-1]. Raises ValueError if the pool has too few."""
 
-    def cache_blocks(self, request: Request, tokens: Tokens) -> None:
-        """Cache the full blocks among the first tokens [MGR-4]."""
+    def cache_blocks(self, request: Request, tokens: Tokens, interval: Tokens | None) -> None:
+        """Cache all full blocks among the first tokens that this retention interval keeps [MGR-4]."""
 
     def remove_skipped_blocks(self, request_id: RequestId, computed: Tokens) -> None:
         """Release what no later step reads [SKIP-1]."""

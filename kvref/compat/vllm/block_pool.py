@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, MutableSequence, Sequence
 from typing import Any, overload
 
+import kvref.events
 from kvref.compat.vllm import kv_events
 from kvref.compat.vllm.backing import Pool, backing
 from kvref.compat.vllm.blocks import KVCacheBlock
@@ -31,6 +32,8 @@ class BlockPool:
         pool: Pool | None = None,
     ) -> None:
         """`pool` is a manager's own; without one, a pool is made."""
+        if num_gpu_blocks < 1:
+            raise AssertionError(f"a pool of {num_gpu_blocks} blocks has no null block")
         self.num_gpu_blocks = num_gpu_blocks
         self.enable_caching = enable_caching
         self.hash_block_size = hash_block_size
@@ -43,9 +46,26 @@ class BlockPool:
             records_events=enable_kv_cache_events,
             metrics=metrics_collector,
         )
-        self.free_block_queue = FreeKVCacheBlockQueue(self.pool.blocks, self.pool.queue)
-        self.cached_block_hash_to_block = BlockHashToBlockMap(self.pool.prefix_map)
-        self.kv_event_queue = EventQueue(self.pool)
+        self._free_block_queue = FreeKVCacheBlockQueue(self.pool.blocks, self.pool.queue)
+
+    @property
+    def free_block_queue(self) -> FreeKVCacheBlockQueue:
+        """The blocks without a user. Another queue cannot be put in its place."""
+        return self._free_block_queue
+
+    @property
+    def cached_block_hash_to_block(self) -> BlockHashToBlockMap:
+        """Where content is found. Another map cannot be put in its place."""
+        return BlockHashToBlockMap(self.pool.prefix_map)
+
+    @property
+    def kv_event_queue(self) -> MutableSequence[KVCacheEvent]:
+        """The events that nobody took so far."""
+        return EventQueue(self.pool)
+
+    @kv_event_queue.setter
+    def kv_event_queue(self, events: MutableSequence[KVCacheEvent]) -> None:
+        self.pool.events[:] = [meant(event) for event in events]
 
     @property
     def blocks(self) -> Sequence[KVCacheBlock]:
@@ -82,9 +102,18 @@ class BlockPool:
         kv_cache_group_id: int,
         block_mask: Sequence[bool] | None = None,
     ) -> None:
-        """Cache the blocks [num_cached_blocks, num_full_blocks) that the mask leaves [CACHE-1, CACHE-4]."""
+        """Cache the blocks [num_cached_blocks, num_full_blocks) that the mask leaves [CACHE-1, CACHE-4].
+
+        Raises AssertionError for too few hashes, and for a mask of another length [CACHE-2].
+        """
+        if num_cached_blocks >= num_full_blocks:
+            return
         offered = list(blocks)
-        for index, kept in enumerate(block_mask or (), num_cached_blocks):
+        new = offered[num_cached_blocks:num_full_blocks]
+        mask = [True] * len(new) if block_mask is None else block_mask
+        if len(request.block_hashes) < num_full_blocks or len(mask) != len(new):
+            raise AssertionError(f"{num_full_blocks} blocks need as many hashes, and a mask for the new ones")
+        for index, kept in enumerate(mask, num_cached_blocks):
             if not kept:
                 offered[index] = self.null_block
         group_id = GroupId(kv_cache_group_id)
@@ -97,7 +126,7 @@ class BlockPool:
         return self.pool.take(Blocks(num_blocks))
 
     def touch(self, blocks: Sequence[KVCacheBlock]) -> None:
-        """One more user for each block [POOL-6]."""
+        """One more user for each block [POOL-6]. RuntimeError for one that is neither held nor queued [ERR-4]."""
         self.pool.hold(blocks)
 
     def free_blocks(self, ordered_blocks: Iterable[KVCacheBlock], prepend: bool = False) -> None:
@@ -106,9 +135,9 @@ class BlockPool:
 
     def evict_blocks(self, block_ids: set[int]) -> None:
         """Forget the content of blocks [POOL-8]. Raises AssertionError for an unknown one [ERR-7]."""
-        if unknown := [block_id for block_id in block_ids if block_id >= len(self.blocks)]:
-            raise AssertionError(f"Invalid block_id {unknown[0]}: the pool has {len(self.blocks)} blocks")
         for block_id in block_ids:
+            if block_id >= len(self.blocks):
+                raise AssertionError(f"Invalid block_id {block_id}: the pool has {len(self.blocks)} blocks")
             self._maybe_evict_cached_block(self.blocks[block_id])
 
     def _maybe_evict_cached_block(self, block: KVCacheBlock) -> bool:
@@ -125,14 +154,11 @@ class BlockPool:
         """The events so far, which tell neither kind nor window of a group [EVENT-6]."""
         taken = list(self.kv_event_queue)
         self.kv_event_queue.clear()
-        for event in taken:
-            if isinstance(event, kv_events.BlockStored):
-                event.kv_cache_spec_kind = event.kv_cache_spec_sliding_window = None
         return taken
 
 
 class EventQueue(MutableSequence[KVCacheEvent]):
-    """The events that nobody took so far."""
+    """The events that nobody took so far, which tell neither kind nor window of a group [EVENT-6]."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -144,8 +170,8 @@ class EventQueue(MutableSequence[KVCacheEvent]):
 
     def __getitem__(self, index: int | slice) -> "KVCacheEvent | MutableSequence[KVCacheEvent]":
         if isinstance(index, slice):
-            return [shown(event) for event in self._pool.events[index]]
-        return shown(self._pool.events[index])
+            return [_of_pool(event) for event in self._pool.events[index]]
+        return _of_pool(self._pool.events[index])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._pool.events[index] = [*map(meant, value)] if isinstance(index, slice) else meant(value)
@@ -157,8 +183,15 @@ class EventQueue(MutableSequence[KVCacheEvent]):
         return len(self._pool.events)
 
     def __iter__(self) -> Iterator[KVCacheEvent]:
-        return map(shown, list(self._pool.events))
+        return map(_of_pool, list(self._pool.events))
 
     def insert(self, index: int, value: KVCacheEvent) -> None:
         """Tell of something that the manager did not do."""
         self._pool.events.insert(index, meant(value))
+
+
+def _of_pool(event: kvref.events.KVCacheEvent) -> KVCacheEvent:
+    told = shown(event)
+    if isinstance(told, kv_events.BlockStored):
+        told.kv_cache_spec_kind = told.kv_cache_spec_sliding_window = None
+    return told

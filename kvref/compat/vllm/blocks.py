@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 class KVCacheBlock(kvref.blocks.KVCacheBlock):
-    """A manager's own block, or one made by hand; its neighbours are those in the free queue."""
+    """A manager's own block, or one made by hand; its neighbours are those in the free queue.
+
+    Blocks are compared by identity, where the peer's are compared field by field [DATA-3].
+    """
 
     __slots__ = ("_block_hash", "is_null", "queue")
 

@@ -37,7 +37,11 @@ class BlockHashToBlockMap:
 
 
 class Contents(MutableMapping[BlockKey, "Holders | KVCacheBlock | BlocksById"]):
-    """The map's inside: its values equal the lone block under a key, and the blocks under it by id."""
+    """The map's inside: its values equal the lone block under a key, and the blocks under it by id.
+
+    The peer's values are the one or the other, which depends on what was there before; here they are
+    always blocks by id. The order of the keys is the manager's own.
+    """
 
     def __init__(self, prefix_map: PrefixMap) -> None:
         self._map = prefix_map
@@ -63,12 +67,12 @@ class Contents(MutableMapping[BlockKey, "Holders | KVCacheBlock | BlocksById"]):
     def __len__(self) -> int:
         return len(self._map)
 
-    def __copy__(self) -> dict[BlockKey, BlocksById]:
-        return {key: dict(self._map.holders(key)) for key in self._map}
+    def __copy__(self) -> "dict[BlockKey, Held]":
+        return {key: Held(self._map.holders(key)) for key in self._map}
 
     def pop(self, key: BlockKey, *default: Any) -> Any:
         """Let nothing be found under the key any more, and tell what was."""
-        held = dict(self._map.holders(key))
+        held = Held(self._map.holders(key))
         if not held and default:
             return default[0]
         del self[key]
@@ -105,8 +109,19 @@ class Holders(MutableMapping[BlockId, KVCacheBlock]):
         return len(self._map.holders(self._key))
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, KVCacheBlock):
-            return list(self.values()) == [other]
-        return super().__eq__(other)
+        return _is_lone(self, other) or super().__eq__(other)
 
     __hash__ = None  # type: ignore[assignment] # as of any mapping that changes
+
+
+class Held(dict[BlockId, KVCacheBlock]):
+    """The blocks that were under one key, oldest first."""
+
+    def __eq__(self, other: object) -> bool:
+        return _is_lone(self, other) or super().__eq__(other)
+
+    __hash__ = None
+
+
+def _is_lone(blocks: BlocksById, other: object) -> bool:
+    return isinstance(other, KVCacheBlock) and list(blocks.values()) == [other]

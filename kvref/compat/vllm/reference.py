@@ -1,22 +1,21 @@
 """The reference behind the views: its blocks carry vLLM's names, everything else is asked and told."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
 from typing import Final, cast
-
-import msgspec
 
 import kvref.blocks
 from kvref.compat.vllm import backing
 from kvref.compat.vllm.blocks import KVCacheBlock
-from kvref.config import KVCacheConfig, KVCacheGroupSpec, ManagerConfig
-from kvref.events import BlockStored, KVCacheEvent
-from kvref.kv_cache_spec import FullAttentionSpec, KVCacheSpec
+from kvref.compat.vllm.building import built, full_attention_config, without_group_facts
+from kvref.config import ManagerConfig
+from kvref.events import KVCacheEvent
+from kvref.kv_cache_spec import KVCacheSpec
 from kvref.reference import KVCacheManager, groups, pool
 from kvref.reference.groups import BlockTable
 from kvref.request import Request
 from kvref.stats import MetricsCollector
-from spec import capacity, content, hits
+from spec import capacity, content, hits, retention
+from spec.arithmetic import full_blocks
 from spec.eviction import Release
 from spec.units import NULL_BLOCK, BlockHash, BlockId, BlockKey, Blocks, GroupId, RequestId, Tokens
 
@@ -130,7 +129,10 @@ class Pool:
 
     def hold(self, blocks: Sequence[KVCacheBlock]) -> None:
         """One more user for each block."""
-        self.own.hold(blocks)
+        try:
+            self.own.hold(blocks)
+        except KeyError as stranger:
+            raise RuntimeError(f"block {stranger} is neither held nor queued") from None
 
     def release(self, blocks: Sequence[KVCacheBlock], *, front: bool) -> None:
         """One user less for each block."""
@@ -158,19 +160,14 @@ class Pool:
 
         The event tells nothing of the group, which nobody named.
         """
-        spec = FullAttentionSpec(block_size, num_kv_heads=1, head_size=1, dtype=_Byte())
-        config = ManagerConfig(
-            KVCacheConfig(1, (KVCacheGroupSpec((), spec),) * (group_id + 2)),
-            max_model_len=max(1, end * block_size),
-            scheduler_block_size=block_size,
-            hash_block_size=self._hash_block_size,
-            enable_kv_cache_events=self._records_events,
+        config = full_attention_config(
+            group_id, block_size, self._hash_block_size, records_events=self._records_events
         )
         group = groups.Group(group_id, config, self.own)
         group.tables[request.request_id] = BlockTable(list(blocks), Blocks(first))
         told = len(self.events)
         group.cache_blocks(request, Tokens(end * block_size))
-        self.events[told:] = [_without_group_facts(event) for event in self.events[told:]]
+        self.events[told:] = [without_group_facts(event) for event in self.events[told:]]
 
     def longest_hit(
         self,
@@ -201,8 +198,9 @@ class Pool:
 class Group:
     """A group of the reference; one allocation's steps can be taken by themselves."""
 
-    def __init__(self, own: groups.Group) -> None:
+    def __init__(self, own: groups.Group, over: pool.BlockPool) -> None:
         self._own = own
+        self._pool = over
 
     @property
     def new_block_ids(self) -> list[BlockId]:
@@ -227,15 +225,19 @@ class Group:
         """The states that were cached in this step."""
         return self._own.cached_this_step
 
+    def forget_step_keys(self) -> None:
+        """A step begins."""
+        self._own.cached_this_step.clear()
+
     def requests(self) -> list[RequestId]:
         """Who has a table."""
         return list(self._own.tables)
 
     def table(self, request_id: RequestId) -> list[KVCacheBlock]:
         """The live table of a request."""
-        return _own(self._own.tables.setdefault(request_id, BlockTable()).blocks)
+        return _own(self._own.tables[request_id].blocks)
 
-    def set_table(self, request_id: RequestId, blocks: list[KVCacheBlock]) -> None:
+    def set_table(self, request_id: RequestId, blocks: MutableSequence[KVCacheBlock]) -> None:
         """Let this very list be the request's table."""
         self._own.tables.setdefault(request_id, BlockTable()).blocks = blocks  # type: ignore[assignment]
 
@@ -249,7 +251,7 @@ class Group:
 
     def set_handled(self, request_id: RequestId, blocks: Blocks) -> None:
         """Set that number."""
-        self._own.tables[request_id].handled = blocks
+        self._own.tables.setdefault(request_id, BlockTable()).handled = blocks
 
     def need(
         self,
@@ -260,6 +262,8 @@ class Group:
         main: Tokens,
     ) -> Blocks:
         """Free blocks that an allocation takes."""
+        if self._own.hits_uncomputed_state(hits):
+            return Blocks(len(self._pool.blocks) + 1)
         step = capacity.Step(computed, Tokens(0), main, slots, slots)
         return self._own.plan(request_id, hits, step).need
 
@@ -270,17 +274,23 @@ class Group:
         computed = Tokens(local + external)
         plan = self._own.plan(request_id, hits, capacity.Step(local, external, computed, computed))
         self._own.adopt(request_id, hits, plan)
+        self._require_free(plan.binding.external if plan.binding else Blocks(0))
         self._own.take_external(request_id, plan)
 
     def grow(self, request_id: RequestId, slots: Tokens, main: Tokens) -> list[KVCacheBlock]:
         """Append blocks for slots."""
-        self.table(request_id)
         plan = self._own.plan(request_id, (), capacity.Step(Tokens(0), Tokens(0), main, slots, slots))
+        self._require_free(plan.growth.taken)
+        self._own.tables.setdefault(request_id, BlockTable())
         return _own(self._own.grow(request_id, plan))
 
-    def cache_blocks(self, request: Request, tokens: Tokens) -> None:
-        """Cache the full blocks among the first tokens."""
-        self._own.cache_blocks(request, tokens)
+    def _require_free(self, count: Blocks) -> None:
+        if count > self._pool.num_free:
+            raise ValueError(f"Cannot get {count} free blocks from the pool")
+
+    def cache_blocks(self, request: Request, tokens: Tokens, interval: Tokens | None) -> None:
+        """Cache all full blocks among the first tokens."""
+        _CachesAsTold(self._own, interval).cache_blocks(request, tokens)
 
     def remove_skipped_blocks(self, request_id: RequestId, computed: Tokens) -> None:
         """Release what no later step reads."""
@@ -299,6 +309,18 @@ class Group:
         return self._own.common_prefix_blocks(request_id)
 
 
+class _CachesAsTold(groups.Group):
+    """A group, for one call whose caller decides what a manager decides otherwise: how far, how densely."""
+
+    def __init__(self, own: groups.Group, interval: Tokens | None) -> None:
+        vars(self).update(vars(own))
+        self._retention = retention.Retention(self._retention.alignment, interval)
+
+    def cacheable_blocks(self, tokens: Tokens) -> Blocks:
+        """All full blocks."""
+        return full_blocks(tokens, self.attention.block_size)
+
+
 class ReferenceBacking:
     """Builds reference managers, pools and groups."""
 
@@ -306,23 +328,9 @@ class ReferenceBacking:
         self, config: ManagerConfig, metrics: MetricsCollector | None
     ) -> tuple[backing.Manager, backing.Pool, list[backing.Group]]:
         """A manager, its pool and its groups."""
-        own = KVCacheManager(
-            config.kv_cache_config,
-            max_model_len=config.max_model_len,
-            scheduler_block_size=config.scheduler_block_size,
-            hash_block_size=config.hash_block_size,
-            max_num_batched_tokens=config.max_num_batched_tokens,
-            enable_caching=config.enable_caching,
-            use_eagle=config.use_eagle,
-            log_stats=config.log_stats,
-            enable_kv_cache_events=config.enable_kv_cache_events,
-            dcp_world_size=config.dcp_world_size,
-            pcp_world_size=config.pcp_world_size,
-            metrics_collector=metrics,
-            retention_interval=config.retention_interval,
-        )
+        own = built(KVCacheManager, config, metrics)
         blocks = Pool(own.pool, Tokens(config.hash_block_size), records_events=config.enable_kv_cache_events)
-        return own, blocks, [Group(group) for group in own.groups]
+        return own, blocks, [Group(group, own.pool) for group in own.groups]
 
     def pool(
         self,
@@ -340,18 +348,7 @@ class ReferenceBacking:
     def group(self, group_id: GroupId, config: ManagerConfig, over: backing.Pool) -> backing.Group:
         """A group without a manager."""
         assert isinstance(over, Pool)  # noqa: S101 - `pool` made it
-        return Group(groups.Group(group_id, config, over.own))
-
-
-@dataclass(frozen=True)
-class _Byte:
-    itemsize: int = 1
-
-
-def _without_group_facts(event: KVCacheEvent) -> KVCacheEvent:
-    if not isinstance(event, BlockStored):
-        return event
-    return msgspec.structs.replace(event, kv_cache_spec_kind=None, kv_cache_spec_sliding_window=None)
+        return Group(groups.Group(group_id, config, over.own), over.own)
 
 
 def _own(blocks: list[kvref.blocks.KVCacheBlock]) -> list[KVCacheBlock]:

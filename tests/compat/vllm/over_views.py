@@ -2,7 +2,7 @@
 
 Four numbers: cases that agree, cases that differ, operations, and modules of an installed vLLM.
 
-`python over_views.py FIRST CASES [VIEW]` runs in an interpreter that has torch. The driver is the
+`python over_views.py MANAGER CASES [VIEW]` runs in an interpreter that has torch. The driver is the
 one of the real vLLM, `VllmSession`, which knows nothing of the views. With the name of a view,
 that view is made a stale copy first.
 """
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from kvref.compat.vllm import install, reference
+from kvref.compat.vllm import install, optimized_groups, optimized_pool, reference
 from kvref.errors import CallerError
 from kvref.fuzz.cases import draw_case
 from kvref.operations import SinkGroup
@@ -38,19 +38,22 @@ def frozen(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return stale
 
 
-STALE: dict[str, tuple[type, str]] = {
-    "free queue": (reference.FreeQueue, "__iter__"),
-    "prefix map": (reference.PrefixMap, "__iter__"),
-    "tables": (reference.Group, "requests"),
+STALE: dict[tuple[str, str], tuple[type, str]] = {
+    ("reference", "free queue"): (reference.FreeQueue, "__iter__"),
+    ("reference", "prefix map"): (reference.PrefixMap, "__iter__"),
+    ("reference", "tables"): (reference.Group, "requests"),
+    ("optimized", "free queue"): (optimized_pool.FreeQueue, "__iter__"),
+    ("optimized", "prefix map"): (optimized_pool.PrefixMap, "__iter__"),
+    ("optimized", "tables"): (optimized_groups.Group, "requests"),
 }
 
 
 def main() -> None:
-    first, cases = int(sys.argv[1]), int(sys.argv[2])
+    manager, cases = sys.argv[1], int(sys.argv[2])
     if len(sys.argv) > 3:
-        owner, method = STALE[sys.argv[3]]
+        owner, method = STALE[manager, sys.argv[3]]
         setattr(owner, method, frozen(getattr(owner, method)))
-    install("reference")
+    install(manager)
     from kvref.targets.vllm.session import VllmSession  # noqa: PLC0415 - imports what was installed
 
     class OverViews(VllmSession):
@@ -58,7 +61,7 @@ def main() -> None:
             return type(error).__name__ if isinstance(error, CallerError) else super().meaning(error)
 
     agreed = different = operations = 0
-    for number in range(first, first + cases):
+    for number in range(cases):
         case = draw_case(SEED, "mixed", number, LENGTH, ReferenceSession, ())
         # A sink's blocks are set aside in the reference's pool, and not group by group.
         if any(isinstance(group, SinkGroup) for group in case.trace.configuration.groups):

@@ -28,14 +28,17 @@ def drive(*arguments: str) -> list[int]:
     return [int(number) for number in done.stdout.split()]
 
 
-def test_a_driver_of_the_real_vllm_sees_the_reference_and_no_vllm_where_one_is_installed() -> None:
-    agreed, different, operations, modules = drive("0", "150")
+@pytest.mark.parametrize("manager", ["reference", "optimized"])
+def test_a_driver_of_the_real_vllm_sees_the_reference_and_no_vllm_where_one_is_installed(
+    manager: str,
+) -> None:
+    agreed, different, operations, modules = drive(manager, "150")
     assert (different, modules) == (0, 0)
     assert agreed > 140
     assert operations > 8_000
 
 
-@pytest.mark.parametrize("view", over_views.STALE)
-def test_a_view_that_becomes_a_stale_copy_is_seen(view: str) -> None:
-    _, different, _, _ = drive("0", "15", view)
+@pytest.mark.parametrize(("manager", "view"), over_views.STALE)
+def test_a_view_that_becomes_a_stale_copy_is_seen(manager: str, view: str) -> None:
+    _, different, _, _ = drive(manager, "15", view)
     assert different > 5

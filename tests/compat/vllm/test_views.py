@@ -36,7 +36,7 @@ from kvref.kv_cache_spec import (
     MambaSpec,
     SlidingWindowSpec,
 )
-from kvref.targets.reference import FLOAT16
+from kvref.targets.inprocess import FLOAT16
 from spec.units import BlockHash, BlockId, BlockKey
 
 FULL = FullAttentionSpec(4, num_kv_heads=1, head_size=8, dtype=FLOAT16)
@@ -44,9 +44,9 @@ WINDOW = SlidingWindowSpec(4, num_kv_heads=1, head_size=8, dtype=FLOAT16, slidin
 A, B = BlockKey(b"a" * 36), BlockKey(b"b" * 36)
 
 
-@pytest.fixture(autouse=True)
-def _reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    use("reference")
+@pytest.fixture(autouse=True, params=["reference", "optimized"])
+def _manager(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(request.param)
     monkeypatch.setenv("PYTHONHASHSEED", "0")
     kv_cache_utils.init_none_hash(sha256_cbor)
 
@@ -182,8 +182,8 @@ def test_a_value_equals_its_lone_block_and_its_blocks_by_id() -> None:
     prefix_map = BlockHashToBlockMap()
     one, two = KVCacheBlock(1), KVCacheBlock(2)
     prefix_map.insert(A, one)
-    assert prefix_map._cache == {A: one}
-    assert prefix_map._cache == {A: {1: one}}
+    assert prefix_map._cache == copy.copy(prefix_map._cache) == {A: one}
+    assert prefix_map._cache == copy.copy(prefix_map._cache) == {A: {1: one}}
     held = prefix_map._cache[A]
     prefix_map.insert(A, two)
     assert held == {1: one, 2: two}
@@ -245,6 +245,24 @@ def test_blocks_are_taken_held_evicted_and_freed_by_hand() -> None:
     assert pool.reset_prefix_cache()
 
 
+def test_a_pool_that_does_not_cache_takes_blocks_with_their_content() -> None:
+    pool = BlockPool(2, enable_caching=False, hash_block_size=4)
+    [block] = pool.get_new_blocks(1)
+    pool.cache_full_blocks(request_of("r", 4), [block], 0, 1, 4, 0)
+    pool.free_blocks([block])
+    assert pool.get_new_blocks(1) == [block]
+    assert block.block_hash is not None
+
+
+def test_a_block_is_not_cached_twice() -> None:
+    pool = pool_of(4)
+    blocks, request = pool.get_new_blocks(2), request_of("r", 8)
+    pool.cache_full_blocks(request, blocks, 1, 2, 4, 0)
+    with pytest.raises(AssertionError, match="block 2 already has a hash"):
+        pool.cache_full_blocks(request, blocks, 0, 2, 4, 0)
+    assert len(pool.cached_block_hash_to_block) == 2
+
+
 # Groups
 
 
@@ -258,12 +276,26 @@ def test_a_table_set_by_hand_is_the_managers_table() -> None:
     group.remove_skipped_blocks("r", 12)
     assert mine == [pool.null_block, *taken[1:]]
     assert group.req_to_blocks["r"] is mine
-    assert group.num_cached_block["r"] == 0
+    assert "r" not in group.num_cached_block
     group.num_cached_block["r"] = 2  # type: ignore[assignment]
     group.cache_blocks(request_of("r", 20), 20)
     assert [block.block_hash is None for block in mine] == [True, True, False, False, False]
     group.free("r")
     assert not group.req_to_blocks
+
+
+def test_what_is_done_to_a_list_that_was_set_as_a_table_is_done_to_the_table() -> None:
+    pool = pool_of(20)
+    group = window_over(pool)
+    mine = pool.get_new_blocks(1)
+    group.req_to_blocks["r"] = mine
+    mine.extend(pool.get_new_blocks(2))
+    assert [block.block_id for block in group.allocate_new_blocks("r", 16, 16)] == [4]
+    assert [block.block_id for block in mine] == [1, 2, 3, 4]
+    mine.pop()
+    group.free("r")
+    assert [block.block_id for block in pool.free_block_queue.get_all_free_blocks()[:3]] == [3, 2, 1]
+    assert pool.blocks[4].ref_cnt == 1
 
 
 def test_a_table_that_is_asked_for_is_made_and_one_that_is_got_is_not() -> None:
@@ -275,6 +307,84 @@ def test_a_table_that_is_asked_for_is_made_and_one_that_is_got_is_not() -> None:
     assert group.req_to_blocks.pop("r", 0) == 0
     with pytest.raises(KeyError):
         group.req_to_blocks.pop("r")
+
+
+def test_a_table_that_was_only_asked_for_is_none() -> None:
+    manager = manager_of(FULL)
+    first, second = request_of("a", 9), request_of("b", 9)
+    manager.allocate_slots(first, 9)
+    asked = manager.coordinator.single_type_managers[0].req_to_blocks["b"]
+    blocks, hit = manager.get_computed_blocks(second)
+    assert manager.allocate_slots(second, 1, hit, blocks) is not None
+    assert asked == []
+    assert manager.get_block_ids("b") == ([1, 2, 4],)
+    asked.extend([])
+
+
+def test_an_inner_call_that_asks_too_much_is_refused_as_by_the_peer() -> None:
+    # ERR-2, ERR-3, ERR-4, ERR-6
+    pool = pool_of(3)
+    group = window_over(pool)
+    with pytest.raises(ValueError, match="Cannot get 3 free blocks"):
+        group.allocate_new_blocks("r", 12, 12)
+    with pytest.raises(ValueError, match="Cannot get 3 free blocks"):
+        group.allocate_new_computed_blocks("s", (), 0, 13)
+    assert pool.get_num_free_blocks() == 2
+    (block,) = group.allocate_new_blocks("t", 4, 4)
+    with pytest.raises(AssertionError, match="has a table"):
+        group.allocate_new_computed_blocks("t", [block], 4, 0)
+    with pytest.raises(AssertionError, match="has a table"):
+        group.get_num_blocks_to_allocate("t", 8, [block], 4, 8)
+    with pytest.raises(RuntimeError, match="neither held nor queued"):
+        pool.touch([pool.free_block_queue.popleft()])
+    with pytest.raises(AssertionError, match="as many hashes"):
+        pool.cache_full_blocks(request_of("t", 4), [block], 0, 2, 4, 0)
+    group.enable_caching = False
+    with pytest.raises(AssertionError, match="should be empty"):
+        group.allocate_new_computed_blocks("u", [block], 4, 0)
+    with pytest.raises(AssertionError, match="no null block"):
+        pool_of(0)
+
+
+def test_a_group_caches_what_it_is_told_to_whatever_its_manager_rounds() -> None:
+    # MGR-4, RETAIN-3
+    pool = pool_of(9)
+    group = SlidingWindowManager(
+        WINDOW, pool, enable_caching=True, kv_cache_group_id=1, scheduler_block_size=16
+    )
+    group.allocate_new_blocks("r", 20, 20)
+    group.cache_blocks(request_of("r", 20), 12, retention_interval=0)
+    assert [block.block_hash is not None for block in pool.blocks[1:6]] == [False, False, True, False, False]
+    group.cache_blocks(request_of("r", 20), 20)
+    assert [block.block_hash is not None for block in pool.blocks[1:6]] == [False, False, True, True, False]
+    assert group.num_cached_block == {"r": 5}
+    del group.num_cached_block["r"]
+    assert not group.num_cached_block
+    with pytest.raises(KeyError):
+        del group.num_cached_block["r"]
+
+
+def test_a_part_that_cannot_be_put_in_place_of_a_view_is_refused() -> None:
+    manager = manager_of(FULL)
+    (group,) = manager.coordinator.single_type_managers
+    for owner, name in [
+        (manager.block_pool, "free_block_queue"),
+        (manager.block_pool, "cached_block_hash_to_block"),
+        (group, "req_to_blocks"),
+        (group, "num_cached_block"),
+    ]:
+        with pytest.raises(AttributeError):
+            setattr(owner, name, getattr(owner, name))
+
+
+def test_what_is_written_in_place_of_a_list_is_the_managers() -> None:
+    manager = manager_of(FULL, events=True)
+    (group,) = manager.coordinator.single_type_managers
+    manager.allocate_slots(request_of("r", 9), 9)
+    group.new_block_ids = [BlockId(7)]
+    assert manager.take_new_block_ids() == [7]
+    manager.block_pool.kv_event_queue = [AllBlocksCleared()]
+    assert manager.take_events() == [AllBlocksCleared()]
 
 
 def test_need_and_growth_agree_step_by_step() -> None:
@@ -344,6 +454,8 @@ def test_states_of_this_step_are_seen_and_forgotten() -> None:
     manager.allocate_slots(request, 9)
     states = manager.coordinator.single_type_managers[1]
     assert len(states.cached_blocks_this_step) == 2
+    hits = states.req_to_blocks["r"][:2]
+    assert states.get_num_blocks_to_allocate("s", 9, hits, 8, 9) == 10
     manager.new_step_starts()
     assert not states.cached_blocks_this_step
 
