@@ -2,7 +2,7 @@
 
 from kvref.events import MEDIUM_GPU, BlockStored, EventKeys, event_keys
 from kvref.request import Request, extra_keys
-from spec.units import GroupId
+from kvref.units import GroupId
 
 from .groups import Group
 from .pool import BlockPool, hash_number

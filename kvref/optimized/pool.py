@@ -6,7 +6,7 @@ from typing import Final, final
 from kvref.blocks import KVCacheBlock, LiveBlock
 from kvref.events import MEDIUM_GPU, AllBlocksCleared, BlockRemoved, KVCacheEvent
 from kvref.stats import MetricsCollector
-from spec.units import BlockHash, BlockId, BlockKey, GroupId
+from kvref.units import BlockHash, BlockId, BlockKey, GroupId
 
 from .free_queue import SHARED, FreeQueue
 from .prefix_map import PrefixMap

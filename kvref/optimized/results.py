@@ -5,7 +5,7 @@ from typing import Final, Literal, final, overload
 
 from kvref.blocks import KVCacheBlock, KVCacheBlocks
 from kvref.request import Request
-from spec.units import BlockId
+from kvref.units import BlockId
 
 from .pool import BlockPool
 
