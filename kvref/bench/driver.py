@@ -22,7 +22,7 @@ TOKEN = 7
 REFUSED = -1
 
 
-class Stuck(Exception):  # noqa: N818 - a state of the drive
+class StuckError(Exception):
     """Nothing runs, and what waits does not fit: the workload's pool is too small."""
 
 
@@ -125,7 +125,7 @@ class Driver:
             self._stalled = not tokens
             budget -= tokens
         if self._stalled and not (self._prefilling or self._decoding):
-            raise Stuck(f"{self._workload.name}: a request does not fit an empty pool")
+            raise StuckError(f"{self._workload.name}: a request does not fit an empty pool")
         self._manager.take_new_block_ids()
 
     def _can_admit(self) -> bool:

@@ -6,11 +6,10 @@ from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any, Final, Protocol
 
-from kvref.config import KVCacheConfig, KVCacheGroupSpec
 from kvref.hashing import BlockHasher
 from kvref.operations import Configuration
 from kvref.request import Request
-from kvref.targets.inprocess import spec_of
+from kvref.targets.inprocess import manager_of
 from spec.units import BlockHash, RequestId, Tokens
 
 COMPILED: Final = "compiled"
@@ -53,19 +52,7 @@ class OwnImplementation:
 
     def manager(self, configuration: Configuration) -> Any:
         """A manager with vLLM's public API."""
-        groups = tuple(
-            KVCacheGroupSpec((f"layer.{i}",), spec_of(group), group.eagle)
-            for i, group in enumerate(configuration.groups)
-        )
-        return self._factory(
-            KVCacheConfig(configuration.num_blocks, groups),
-            max_model_len=configuration.max_model_len,
-            scheduler_block_size=configuration.scheduler_block_size,
-            hash_block_size=configuration.hash_block_size,
-            max_num_batched_tokens=configuration.max_num_batched_tokens,
-            enable_caching=configuration.enable_caching,
-            use_eagle=configuration.use_eagle,
-        )
+        return manager_of(self._factory, configuration)
 
     def request(self, name: str, tokens: list[int], hashes: Sequence[bytes]) -> Request:
         """A request whose block hashes are known."""

@@ -153,7 +153,7 @@ def measure(
                 tell(f"{subject.name}: repetition {repetition} of {repeats}, {runner.name}")
                 try:
                     runner.run()
-                except Exception as failure:  # noqa: BLE001
+                except Exception as failure:  # noqa: BLE001 - the same
                     return _void(subject, f"{runner.name} failed: {_told(failure)}")
                 if phases := _differing(turn[0].meters[-1], runner.meters[-1]):
                     why = f"{runner.name} answers otherwise than {turn[0].name} in {', '.join(phases)}"

@@ -87,7 +87,7 @@ def _pools(axes: Any, pools: list[WorkloadResult], found: ReleaseResult) -> None
 def _pyplot() -> Any:
     try:
         import matplotlib as mpl  # noqa: PLC0415 - heavy, and optional
-        from matplotlib import pyplot as plt  # noqa: PLC0415
+        from matplotlib import pyplot as plt  # noqa: PLC0415 - the same
     except ModuleNotFoundError as absent:
         raise UserError("--plot needs the package matplotlib: pip install kvref[plot]") from absent
     mpl.use("agg")

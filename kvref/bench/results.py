@@ -143,7 +143,7 @@ def mean_ratio(workload: WorkloadResult, implementation: str, baseline: str) -> 
 
 def spread(values: list[float]) -> float:
     """Half the range between the quartiles, as a part of the median."""
-    if len(values) < 2:  # noqa: PLR2004 - one value has no spread
+    if len(values) <= 1:
         return 0.0
     low, middle, high = quantiles(values, n=4, method="inclusive")
     return (high - low) / 2 / middle if middle else 0.0

@@ -70,7 +70,10 @@ class Workload:
 
 @dataclass(frozen=True)
 class Size:
-    """How much is run. `decodes` is the steps that each request decodes."""
+    """How much is run. `decodes` is the steps that each request decodes.
+
+    The collector's pass over what a prefill left may fall into the first of them, so they are many.
+    """
 
     requests: int
     pool_requests: int
@@ -79,12 +82,12 @@ class Size:
     conversations: int
 
 
-FULL_SIZE = Size(requests=256, pool_requests=16, sharers=8, decodes=32, conversations=240)
+FULL_SIZE = Size(requests=256, pool_requests=16, sharers=8, decodes=128, conversations=240)
 QUICK_SIZE = Size(requests=16, pool_requests=4, sharers=2, decodes=32, conversations=24)
 
 
 def configured(groups: Sequence[Group], num_blocks: int, *, use_eagle: bool = False) -> Configuration:
-    """A manager that caches, in blocks of one size for all groups."""
+    """A manager as an engine has it by default: it caches, keeps statistics, and tells no events."""
     size = max(group.block_size for group in groups)
     return Configuration(
         tuple(groups),
@@ -94,6 +97,8 @@ def configured(groups: Sequence[Group], num_blocks: int, *, use_eagle: bool = Fa
         size,
         max_num_batched_tokens=STEP_TOKENS,
         use_eagle=use_eagle,
+        log_stats=True,
+        enable_kv_cache_events=False,
         hash_function="sha256",
     )
 

@@ -97,6 +97,28 @@ def spec_of(group: Group) -> KVCacheSpec:  # noqa: PLR0911 - one line a kind
             return CrossAttentionSpec(size, num_kv_heads=heads, head_size=8, dtype=FLOAT16)
 
 
+def manager_of(manager_class: Callable[..., Any], configuration: Configuration) -> Any:
+    """A manager of this class, as the configuration says. Raises ConfigurationError if it is refused."""
+    groups = tuple(
+        KVCacheGroupSpec((f"layer.{i}",), spec_of(group), group.eagle)
+        for i, group in enumerate(configuration.groups)
+    )
+    return manager_class(
+        KVCacheConfig(configuration.num_blocks, groups),
+        max_model_len=configuration.max_model_len,
+        scheduler_block_size=configuration.scheduler_block_size,
+        hash_block_size=configuration.hash_block_size,
+        max_num_batched_tokens=configuration.max_num_batched_tokens,
+        enable_caching=configuration.enable_caching,
+        use_eagle=configuration.use_eagle,
+        log_stats=configuration.log_stats,
+        enable_kv_cache_events=configuration.enable_kv_cache_events,
+        dcp_world_size=configuration.dcp_world_size,
+        pcp_world_size=configuration.pcp_world_size,
+        retention_interval=configuration.retention_interval,
+    )
+
+
 class InProcessSession(ApiSession):
     """A manager in this process and the requests that its caller keeps.
 
@@ -106,25 +128,7 @@ class InProcessSession(ApiSession):
     manager_class: ClassVar[Callable[..., Any]]
 
     def __init__(self, configuration: Configuration) -> None:
-        groups = tuple(
-            KVCacheGroupSpec((f"layer.{i}",), spec_of(group), group.eagle)
-            for i, group in enumerate(configuration.groups)
-        )
-        manager = type(self).manager_class(
-            KVCacheConfig(configuration.num_blocks, groups),
-            max_model_len=configuration.max_model_len,
-            scheduler_block_size=configuration.scheduler_block_size,
-            hash_block_size=configuration.hash_block_size,
-            max_num_batched_tokens=configuration.max_num_batched_tokens,
-            enable_caching=configuration.enable_caching,
-            use_eagle=configuration.use_eagle,
-            log_stats=configuration.log_stats,
-            enable_kv_cache_events=configuration.enable_kv_cache_events,
-            dcp_world_size=configuration.dcp_world_size,
-            pcp_world_size=configuration.pcp_world_size,
-            retention_interval=configuration.retention_interval,
-        )
-        super().__init__(manager)
+        super().__init__(manager_of(type(self).manager_class, configuration))
         self._hasher = (
             BlockHasher.seeded(
                 configuration.hash_function,

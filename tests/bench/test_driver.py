@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from kvref.bench.driver import Driver, Stuck
+from kvref.bench.driver import Driver, StuckError
 from kvref.bench.meter import Meter
 from kvref.bench.workloads import Wave, Workload, again
 from kvref.operations import FullGroup, MambaGroup
@@ -69,7 +69,7 @@ def test_a_small_pool_preempts_and_all_is_served() -> None:
 
 
 def test_a_pool_that_is_too_small_is_told() -> None:
-    with pytest.raises(Stuck, match="does not fit"):
+    with pytest.raises(StuckError, match="does not fit"):
         driven(workload(Wave(jobs(1, (0, 1_000, 1))), pool=20))
 
 

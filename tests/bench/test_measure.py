@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from kvref.bench.footprint import footprint
@@ -97,3 +98,13 @@ def test_a_footprint_counts_what_a_pool_takes() -> None:
     assert len(one.construct_seconds) == 2
     assert 50 < one.bytes_a_block < one.bytes_a_cached_block < 2_000
     assert len(told) == 3
+
+
+def test_every_manager_is_built_as_the_configuration_says() -> None:
+    # A manager that tells no events would win against one that does.
+    configuration = workload().configuration
+    assert (configuration.log_stats, configuration.enable_kv_cache_events) == (True, False)
+    for telling in (False, True):
+        asked = msgspec.structs.replace(configuration, log_stats=telling, enable_kv_cache_events=telling)
+        own = reference().manager(asked).config
+        assert (own.log_stats, own.enable_kv_cache_events) == (telling, telling)
