@@ -6,11 +6,11 @@ from kvref.config import ManagerConfig
 from kvref.request import Request
 
 from .caching import cache_full_blocks
-from .groups import Group
+from .groups import FOREVER, Group
 from .mistakes import check_hashed
 from .pool import BlockPool
 from .results import BlockIds
-from .tables import Start, Tables, bind, grow, growth_need, release_skipped, start_of
+from .tables import Start, Tables, bind, grow, growth_need, release_skipped, start_need, start_of
 
 
 @final
@@ -29,11 +29,16 @@ class Extent:
 class Allocator:
     """Serves steps from the pool; `tables` are those of all requests that hold any."""
 
-    def __init__(self, config: ManagerConfig, groups: list[Group], pool: BlockPool) -> None:
+    def __init__(
+        self, config: ManagerConfig, groups: list[Group], members: list[list[int]], pool: BlockPool
+    ) -> None:
         self.tables: Final[dict[str, Tables]] = {}
         self.empty: Final = BlockIds(pool, [[] for _ in groups])
         self.new_ids: Final[list[list[int]]] = [[] for _ in groups]
         self._groups: Final = groups
+        self._releasing: Final = [group for group in groups if group.next_release(0) < FOREVER]
+        # Groups with an equal spec have tables of one shape: the first of them tells when something is due.
+        self._telling: Final = [groups[own[0]] for own in members]
         self._pool: Final = pool
         self._model: Final = config.max_model_len
         self._batched: Final = config.batched_tokens
@@ -68,11 +73,12 @@ class Allocator:
         appended = self.empty
         slots = min(main + lookahead, self._model)
         if max(slots, main) > tables.grows_behind or encoder:
-            targets = [group.table_length(slots, main, encoder) for group in groups]
+            targets: list[int] = []
             need = 0
             for group in groups:
-                index = group.index
-                need += growth_need(group, len(tables.rows[index]), targets[index], is_new=False)
+                target = group.table_length(slots, main, encoder)
+                need += growth_need(group, len(tables.rows[group.index]), target, is_new=False)
+                targets.append(target)
             if need:
                 if need > pool.queue.count - reserved:
                     return None
@@ -83,15 +89,15 @@ class Allocator:
 
     def release(self, tables: Tables, computed: int) -> None:
         """Release what no token behind `computed` ones reads, group after group [SKIP-1]."""
-        for group in self._groups:
+        for group in self._releasing:
             release_skipped(self._pool, group, tables, computed)
-        tables.note_release(self._groups)
+        tables.note_release(self._telling)
 
     def cache(self, request: Request, tables: Tables, tokens: int) -> None:
         """Cache all groups' full blocks among the first `tokens` tokens [ALLOC-12]."""
         for group in self._groups:
             cache_full_blocks(self._pool, group, request, tables, tokens, self._tells)
-        tables.note_caching(self._groups)
+        tables.note_caching(self._telling)
 
     def _grow(self, tables: Tables, targets: list[int], *, is_new: bool) -> BlockIds:
         """Let every table grow to its target: what was appended [ALLOC-10, ALLOC-13]."""
@@ -104,7 +110,7 @@ class Allocator:
                 if group.is_zeroed:
                     self.new_ids[group.index] += taken
             appended.append(taken)
-        tables.note_growth(self._groups)
+        tables.note_growth(self._telling)
         return BlockIds(self._pool, appended) if something else self.empty
 
     # New requests, and what is rare
@@ -147,7 +153,10 @@ class Allocator:
         if self._resumes_from_this_step(hits):
             return None
         computed = extent.local + extent.external
-        starts = [start_of(group, hits[group.index], computed, extent.external) for group in self._groups]
+        pool = self._pool
+        starts = [
+            start_of(pool, group, hits[group.index], computed, extent.external) for group in self._groups
+        ]
         slots = min(main + extent.lookahead, self._model)
         free = self._pool.queue.count
         if must_fit and self._worst_need(request, starts, extent) > free:
@@ -155,18 +164,17 @@ class Allocator:
         targets = [group.table_length(slots, main, extent.encoder) for group in self._groups]
         need = 0
         for group in self._groups:
-            need += self._start_need(group, starts[group.index], targets[group.index])
+            need += start_need(group, starts[group.index], targets[group.index])
         if need and need > free - reserved:
             return None
-        tables = Tables(len(self._groups), self._pool.queue.new_owner())
+        tables = Tables(len(self._groups))
         self.tables[request.request_id] = tables
         self._bind(tables, starts)
         appended = self._grow(tables, targets, is_new=True)
-        tables.note_release(self._groups)
-        if self._caching:
+        tables.note_release(self._telling)
+        tables.note_caching(self._telling if self._caching else [])
+        if full_tokens >= tables.caches_at:
             self.cache(request, tables, full_tokens)
-        else:
-            tables.note_caching([])
         return appended
 
     def _resumes_from_this_step(self, hits: list[list[int]]) -> bool:
@@ -182,7 +190,7 @@ class Allocator:
     def _bind(self, tables: Tables, starts: list[Start]) -> None:
         """Begin a new request's tables: all groups' hits are held before any block is taken [BIND-5]."""
         for start in starts:
-            self._pool.hold(start.kept, tables.owner)
+            self._pool.hold(start.hits)
         for group in self._groups:
             start = starts[group.index]
             bind(self._pool, group, tables, start)
@@ -190,11 +198,6 @@ class Allocator:
                 self.new_ids[group.index] += tables.rows[group.index][-start.external :]
 
     # Needs
-
-    def _start_need(self, group: Group, start: Start, target: int) -> int:
-        """What a new request takes from the queue: hits, external blocks, growth [NEED-1, ALLOC-14]."""
-        need = self._pool.num_queued(start.kept)
-        return need + start.external + growth_need(group, start.length, target, is_new=True)
 
     def _worst_need(self, request: Request, starts: list[Start], extent: Extent) -> int:
         """What a whole sequence takes at its worst moment [ADMIT-1, Q-17].
@@ -205,7 +208,7 @@ class Allocator:
         total = 0
         for group in self._groups:
             target = group.table_length(tokens, tokens, extent.encoder)
-            need = self._start_need(group, starts[group.index], target)
+            need = start_need(group, starts[group.index], target)
             total += min(need, group.most_held(self._batched, extent.lookahead, self._model))
         return total
 

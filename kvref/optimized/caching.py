@@ -16,23 +16,33 @@ def cache_full_blocks(
 
     All of them count as handled then [MGR-4, MGR-5, CACHE-4].
     """
-    g, per_block = group.index, group.hashes_per_block
+    g = group.index
     start, end = tables.handled[g], group.cacheable_blocks(tokens)
     if end <= start:
         return
     tables.handled[g] = end
-    row = tables.rows[g]
+    is_one = end == start + 1 and group.hashes_per_block == 1
+    if is_one and not (group.thins_out or group.is_state or tells):
+        block = tables.rows[g][start]
+        if block:
+            pool.cache_one(g, block, request.block_hashes, start)  # type: ignore[arg-type]
+    else:
+        _cache_blocks(pool, group, request, tables, start, end, tells)
+
+
+def _cache_blocks(
+    pool: BlockPool, group: Group, request: Request, tables: Tables, start: int, end: int, tells: bool
+) -> None:
+    """Cache what is worth it in [start, end), whatever has to be done on the way."""
+    g, per_block, row = group.index, group.hashes_per_block, tables.rows[group.index]
     kept = group.kept_blocks(start, end, request.num_prompt_tokens)
-    if kept is None and (group.has_gaps or tables.released[g] > start):
-        kept = list(range(start, end))
-    runs = pool.maps[g].runs if kept is None else None
-    hashes: list[bytes] = request.block_hashes  # type: ignore[assignment]
-    if kept is None and per_block == 1 and end - start == 1 and not group.is_state and not tells:
-        if not pool.cache_one(g, row[start], hashes[start]) and runs is not None:
-            runs.extend(start, row[start:end], hashes[start - 1] if start else None)
-        return
     if kept is not None:
         kept = [index for index in kept if row[index]]
+    elif group.has_gaps or tables.released[g] > start:
+        kept = [index for index in range(start, end) if row[index]]
+    runs = pool.maps[g].runs if kept is None else None
+    hashes: list[bytes] = request.block_hashes  # type: ignore[assignment]
+    if kept is not None:
         blocks = [row[index] for index in kept]
         names = [hashes[(index + 1) * per_block - 1] for index in kept]
     else:

@@ -73,10 +73,9 @@ class KVCacheManager:
             metrics_collector,
             enable_kv_cache_events,
         )
-        self._lookup: Final = Lookup(
-            self.groups, _members_by_spec(config), maps, config.hit_alignment if self.groups else 1
-        )
-        self._allocator: Final = Allocator(config, self.groups, self.pool)
+        members = _members_by_spec(config)
+        self._lookup: Final = Lookup(self.groups, members, maps, config.hit_alignment if self.groups else 1)
+        self._allocator: Final = Allocator(config, self.groups, members, self.pool)
         self.tables: Final = self._allocator.tables
         self.new_ids: Final = self._allocator.new_ids
         self.empty_kv_cache_blocks: Final = self._allocator.empty
@@ -211,7 +210,6 @@ class KVCacheManager:
         if tables is not None:
             for group in self.groups:
                 free(self.pool, group, tables)
-            self.pool.forget_holder(tables.owner)
 
     def remove_skipped_blocks(self, request_id: str, total_computed_tokens: int) -> None:
         """Release the blocks that no later step reads [ALLOC-16, SKIP-1]."""
@@ -267,14 +265,14 @@ class KVCacheManager:
         if tables is None or not self._caching:
             return counts
         everybody = len(self.tables)
-        sharers = self.pool.sharers
+        of = self.pool.stretches.of
         for group in self.groups:
             if group.is_full:
                 row = tables.rows[group.index]
-                while counts[group.index] < len(row):
-                    if sharers.get(row[counts[group.index]], 1) != everybody:
-                        break
-                    counts[group.index] += 1
+                count = 0
+                while count < len(row) and of[row[count]].users == everybody:
+                    count += len(of[row[count]].blocks)
+                counts[group.index] = count
         return counts
 
     # Reports

@@ -8,8 +8,9 @@ from kvref.events import MEDIUM_GPU, AllBlocksCleared, BlockRemoved, KVCacheEven
 from kvref.stats import MetricsCollector
 from kvref.units import BlockHash, BlockId, BlockKey, GroupId
 
-from .free_queue import SHARED, FreeQueue
+from .free_queue import FreeQueue, Stretch
 from .prefix_map import PrefixMap
+from .stretches import Stretches
 
 GROUP_BYTES: Final = 4
 """A key ends with the group's number in so many bytes [HASH-9]."""
@@ -25,11 +26,7 @@ def hash_number(name: bytes) -> int:
 
 @final
 class BlockPool:
-    """Blocks 1 to `num_blocks` - 1, of which the first `reserved` are set aside for good [SINK-1].
-
-    A block is queued, or held by one request's tables, or listed in `sharers` with the number of table
-    entries that hold it: most blocks have one user, who need not be counted.
-    """
+    """Blocks 1 to `num_blocks` - 1, of which the first `reserved` are set aside for good [SINK-1]."""
 
     def __init__(
         self,
@@ -42,10 +39,8 @@ class BlockPool:
         self.num_blocks: Final = num_blocks
         self.reserved: Final = reserved
         self.maps: Final = maps
-        self.queue: Final = FreeQueue(num_blocks, 1 + reserved)
-        self.sharers: Final[dict[int, int]] = {}
-        self.sharing: Final[set[int]] = set()
-        """The holders of blocks that others hold or held as well."""
+        self.stretches: Final = Stretches(num_blocks, 1 + reserved)
+        self.queue: Final[FreeQueue] = self.stretches.queue
         self.content: Final[list[bytes | None]] = [None] * num_blocks
         self.shown: Final[dict[int, KVCacheBlock]] = {}
         """The blocks that the API was asked to show: each is one object [DATA-3]."""
@@ -60,9 +55,9 @@ class BlockPool:
 
     # Users
 
-    def take(self, count: int, taker: int) -> list[int]:
-        """Blocks from the front of the queue, without content, for one user each [POOL-4]."""
-        blocks = self.queue.take(count, taker)
+    def take(self, count: int, row: list[int], *, apart: bool = False) -> list[int]:
+        """Let a table's row grow by blocks from the front of the queue, without content [POOL-4]."""
+        blocks = self.stretches.take(count, row, apart=apart)
         if self._metrics is not None:
             for block in blocks:
                 self._metrics.on_block_evicted(self.block(block))
@@ -72,91 +67,17 @@ class BlockPool:
         self._forget_all(blocks)
         return blocks
 
-    def hold(self, blocks: list[int], holder: int) -> None:
+    def hold(self, hits: list[Stretch]) -> None:
         """Give each of these hit blocks one user more [POOL-6]."""
-        queue, sharers, sharing = self.queue, self.sharers, self.sharing
-        owners, owner = queue.owners, queue.owner
-        all_free = self._all_free(blocks)
-        free = blocks if all_free else []
-        for block in [] if all_free else blocks:
-            one = owner[block]
-            if one in owners:
-                owner[block] = SHARED
-                sharers[block] = 2
-                sharing.add(one)
-                sharing.add(holder)
-            elif one != SHARED:
-                free.append(block)
-            elif block:
-                sharers[block] += 1
-                sharing.add(holder)
-        queue.remove(free, holder)
         if self._metrics is not None:
-            for block in blocks:
-                if block:
+            for stretch in hits:
+                for block in stretch.blocks:
                     self._metrics.on_block_accessed(self.block(block))
-
-    def release(self, blocks: list[int], holder: int, *, to_front: bool = False) -> None:
-        """Take one user from each block, and queue in this order those that have none left [POOL-7]."""
-        if holder in self.sharing:
-            blocks = self._without_users(blocks, SHARED)
-        if to_front:
-            self.queue.prepend(blocks)
-        else:
-            self.queue.append(blocks, SHARED)
-
-    def release_last(self, blocks: list[int], holder: int) -> None:
-        """The same, to the back, for a holder who gives up all its blocks."""
-        if holder in self.sharing:
-            blocks = self._without_users(blocks, holder)
-        self.queue.append(blocks, holder)
-
-    def forget_holder(self, holder: int) -> None:
-        """The holder has released all its blocks."""
-        self.queue.owners.discard(holder)
-        self.sharing.discard(holder)
-
-    def _without_users(self, blocks: list[int], heir: int) -> list[int]:
-        """The blocks whose last user lets go; of the others one user less is counted [FREE-5]."""
-        owner, sharers = self.queue.owner, self.sharers
-        alone: list[int] = []
-        for block in blocks:
-            if owner[block] == SHARED:
-                users = sharers[block] - 1
-                if users:
-                    sharers[block] = users
-                    continue
-                del sharers[block]
-                owner[block] = heir
-            alone.append(block)
-        return alone
+        self.stretches.hold(hits)
 
     def users(self, block: int) -> int:
         """How many table entries hold the block [INV-3]."""
-        owner = self.queue.owner[block]
-        if owner == SHARED:
-            return self.sharers.get(block, 0)
-        return 1 if owner in self.queue.owners else 0
-
-    def num_queued(self, blocks: list[int]) -> int:
-        """How many of these hit blocks are free, so that holding them takes them from the queue."""
-        if self._all_free(blocks):
-            return len(blocks)
-        owner, owners = self.queue.owner, self.queue.owners
-        count = 0
-        for block in blocks:
-            one = owner[block]
-            if one != SHARED and one not in owners:
-                count += 1
-        return count
-
-    def _all_free(self, blocks: list[int]) -> bool:
-        """Whether none of these blocks has a user: the outermost tell as a rule, and few owners else."""
-        queue = self.queue
-        if not (blocks and queue.holds(blocks[0]) and queue.holds(blocks[-1])):
-            return False
-        found = set(map(queue.owner.__getitem__, blocks))
-        return SHARED not in found and found.isdisjoint(queue.owners)
+        return self.stretches.of[block].users
 
     @property
     def usage(self) -> float:
@@ -181,16 +102,16 @@ class BlockPool:
                 groups[block] = group
         return younger
 
-    def cache_one(self, group: int, block: int, name: bytes) -> int:
-        """The same for one block with one hash, as a decoding request fills it."""
-        one = self.maps[group]
-        younger = 0
+    def cache_one(self, group: int, block: int, names: list[bytes], index: int) -> None:
+        """The same for table entry `index` of a request, its runs included, as decoding fills it."""
+        one, name = self.maps[group], names[index]
         if one.oldest.setdefault(name, block) != block:
-            younger = one.add([name], [block])
+            one.add([name], [block])
+        elif one.runs is not None:
+            one.runs.append(index, block, names[index - 1] if index else None)
         self.content[block] = name
         if self.group_of:
             self.group_of[block] = group
-        return younger
 
     def has_content(self, group: int, blocks: list[int], contents: Sequence[bytes]) -> bool:
         """Whether these are blocks of the pool, cached in the group with these contents."""
@@ -218,7 +139,7 @@ class BlockPool:
             one = maps[group]
             if one.runs is not None:
                 one.runs.cut(block)
-            if one.is_simple:
+            if one.hashes_per_block == 1 and own not in one.younger:
                 del one.oldest[own]
             else:
                 one.remove(own, block)

@@ -16,10 +16,9 @@ class PrefixMap:
 
     def __init__(self, hashes_per_block: int) -> None:
         self.oldest: Final[dict[bytes, int]] = {}
-        self._younger: Final[dict[bytes, dict[int, None]]] = {}
+        self.younger: Final[dict[bytes, dict[int, None]]] = {}
+        """By name, what else holds the content, in the order of caching."""
         self.hashes_per_block: Final = hashes_per_block
-        self.is_simple = hashes_per_block == 1
-        """Whether contents are names, and no name has two blocks."""
         self.cached_this_step: Final[set[bytes]] = set()
         self.runs: Runs | None = None
         """What makes long lookups short, where it is kept."""
@@ -36,10 +35,9 @@ class PrefixMap:
         answering = list(map(self.oldest.setdefault, names, blocks))
         younger = 0
         if answering != blocks:
-            self.is_simple = False
             for index, block in enumerate(blocks):
                 if answering[index] != block:
-                    self._younger.setdefault(names[index], {})[block] = None
+                    self.younger.setdefault(names[index], {})[block] = None
                     younger = index + 1
         return younger
 
@@ -47,17 +45,16 @@ class PrefixMap:
         """Take one block from its content [MAP-4]."""
         name = self.name(content)
         oldest = self.oldest
-        if not self._younger or name not in self._younger:
+        younger = self.younger.get(name)
+        if younger is None:
             del oldest[name]
             return
-        younger = self._younger[name]
         if oldest[name] == block:
             block = next(iter(younger))
             oldest[name] = block
         del younger[block]
         if not younger:
-            del self._younger[name]
-            self.is_simple = not self._younger and self.hashes_per_block == 1
+            del self.younger[name]
 
     def name(self, content: bytes) -> bytes:
         """The last fine hash of a block's content."""
@@ -68,11 +65,10 @@ class PrefixMap:
     def clear(self) -> None:
         """Forget all content."""
         self.oldest.clear()
-        self._younger.clear()
+        self.younger.clear()
         if self.runs is not None:
             self.runs.clear()
-        self.is_simple = self.hashes_per_block == 1
 
     def holders(self, name: bytes) -> list[int]:
         """The blocks with this content, the one cached first in front."""
-        return [self.oldest[name], *self._younger.get(name, ())]
+        return [self.oldest[name], *self.younger.get(name, ())]

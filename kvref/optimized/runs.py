@@ -42,22 +42,32 @@ class Runs:
 
     def extend(self, start: int, blocks: list[int], before: bytes | None) -> None:
         """Note that these blocks came to be the oldest ones from table entry `start` on, behind `before`."""
-        of = self.of
+        run = self._behind(before, start)
+        if run is not None:
+            run.blocks.extend(blocks)
+            of = self.of
+            for block in blocks:
+                of[block] = run
+
+    def append(self, start: int, block: int, before: bytes | None) -> None:
+        """The same for one block."""
+        run = self._behind(before, start)
+        if run is not None:
+            run.blocks.append(block)
+            self.of[block] = run
+
+    def _behind(self, before: bytes | None, start: int) -> Run | None:
+        """The run that goes on behind `before` with table entry `start`, if any vouches for `before`."""
         if before is None:
-            run = Run(None, start)
-        else:
-            last = self._oldest.get(before, 0)
-            found = of[last]
-            if found is None:
-                return
-            run, at = found, start - 1 - found.start
-            if not run.lost <= at < len(run.blocks) or run.blocks[at] != last:
-                return
-            if not run.grows or at != len(run.blocks) - 1:
-                run = Run(run, start)
-        run.blocks.extend(blocks)
-        for block in blocks:
-            of[block] = run
+            return Run(None, start)
+        last = self._oldest.get(before, 0)
+        run = self.of[last]
+        if run is None:
+            return None
+        at = start - 1 - run.start
+        if not run.lost <= at < len(run.blocks) or run.blocks[at] != last:
+            return None
+        return run if run.grows and at == len(run.blocks) - 1 else Run(run, start)
 
     def cut(self, block: int) -> None:
         """The block loses its content, and leaves its run. Tails go first, as a rule [FREE-1]."""

@@ -2,6 +2,7 @@
 
 from typing import Final, final
 
+from .free_queue import Stretch
 from .groups import FOREVER, Group
 from .pool import BlockPool
 
@@ -14,11 +15,9 @@ class Tables:
     [DATA-8]. Nothing is taken for slots up to `grows_behind`, released while less than `releases_at`
     tokens are computed, or cached of less than `caches_at` tokens; so that a step whose slots end at
     or before `quiet` has nothing to do. `has_gaps`: behind the released entries there may be nulls.
-    To the free queue the tables are one owner of blocks, a number.
     """
 
-    def __init__(self, groups: int, owner: int) -> None:
-        self.owner: Final = owner
+    def __init__(self, groups: int) -> None:
         self.rows: Final[list[list[int]]] = [[] for _ in range(groups)]
         self.released: Final[list[int]] = [0] * groups
         self.handled: Final[list[int]] = [0] * groups
@@ -30,26 +29,22 @@ class Tables:
 
     def note_growth(self, groups: list[Group]) -> None:
         """Work out when some table grows next."""
-        limit = FOREVER
-        for group in groups:
-            limit = min(limit, group.covered(len(self.rows[group.index])))
-        self.grows_behind = limit
+        rows = self.rows
+        self.grows_behind = min([group.covered(len(rows[group.index])) for group in groups], default=FOREVER)
         self._note_quiet()
 
     def note_release(self, groups: list[Group]) -> None:
         """Work out when some entry is no longer read."""
-        limit = FOREVER
-        for group in groups:
-            limit = min(limit, group.next_release(self.released[group.index]))
-        self.releases_at = limit
+        released = self.released
+        self.releases_at = min(
+            [group.next_release(released[group.index]) for group in groups], default=FOREVER
+        )
         self._note_quiet()
 
     def note_caching(self, groups: list[Group]) -> None:
         """Work out when some block is to be cached."""
-        limit = FOREVER
-        for group in groups:
-            limit = min(limit, group.next_cached(self.handled[group.index]))
-        self.caches_at = limit
+        handled = self.handled
+        self.caches_at = min([group.next_cached(handled[group.index]) for group in groups], default=FOREVER)
         self._note_quiet()
 
     def _note_quiet(self) -> None:
@@ -61,9 +56,10 @@ class Tables:
 class Start:
     """How a new request's table begins: nulls, then hits from `nulls` on, then external blocks."""
 
-    def __init__(self, nulls: int, kept: list[int], external: int) -> None:
+    def __init__(self, nulls: int, kept: list[int], hits: list[Stretch], external: int) -> None:
         self.nulls: Final = nulls
         self.kept: Final = kept
+        self.hits: Final = hits
         self.external: Final = external
 
     @property
@@ -72,16 +68,24 @@ class Start:
         return self.nulls + len(self.kept) + self.external
 
 
-def start_of(group: Group, hits: list[int], computed: int, external: int) -> Start:
+def start_of(pool: BlockPool, group: Group, hits: list[int], computed: int, external: int) -> Start:
     """The beginning of a table with `computed` tokens, of which `external` come from outside [BIND-3]."""
-    if not group.binds():
-        return Start(0, hits, 0)
-    nulls = group.first_read(computed)
-    kept = hits[nulls:] if nulls else hits
-    fresh = 0
-    if external and (not nulls or group.skipped_tokens(computed) < computed):
-        fresh = max(0, -(-computed // group.block_size) - nulls - len(kept))
-    return Start(nulls, kept, fresh)
+    nulls, kept, fresh = 0, hits, 0
+    if group.binds():
+        nulls = group.first_read(computed)
+        kept = hits[nulls:] if nulls else hits
+        if external and (not nulls or group.skipped_tokens(computed) < computed):
+            fresh = max(0, -(-computed // group.block_size) - nulls - len(kept))
+    return Start(nulls, kept, pool.stretches.hits(kept), fresh)
+
+
+def start_need(group: Group, start: Start, target: int) -> int:
+    """What a new request takes from the queue: hits, external blocks, growth [NEED-1, ALLOC-14]."""
+    need = start.external + growth_need(group, start.length, target, is_new=True)
+    for stretch in start.hits:
+        if not stretch.users:
+            need += len(stretch.blocks)
+    return need
 
 
 def growth_need(group: Group, length: int, target: int, *, is_new: bool) -> int:
@@ -105,7 +109,7 @@ def bind(pool: BlockPool, group: Group, tables: Tables, start: Start) -> None:
     tables.released[g] = start.nulls
     tables.handled[g] = len(row)
     if start.external:
-        row.extend(pool.take(start.external, tables.owner))
+        pool.take(start.external, row, apart=group.has_gaps)
 
 
 def grow(pool: BlockPool, group: Group, tables: Tables, target: int, *, is_new: bool) -> list[int]:
@@ -115,9 +119,7 @@ def grow(pool: BlockPool, group: Group, tables: Tables, target: int, *, is_new: 
     if target <= length:
         return []
     if not group.has_gaps:
-        taken = pool.take(target - length, tables.owner)
-        row.extend(taken)
-        return taken
+        return pool.take(target - length, row)
     running = target - group.drafts - 1
     if length < running:
         row.extend([0] * (running - length))
@@ -125,7 +127,7 @@ def grow(pool: BlockPool, group: Group, tables: Tables, target: int, *, is_new: 
         for index in range(length - group.drafts, min(length, running)):
             row.append(row[index])
             row[index] = 0
-    row.extend(pool.take(target - len(row), tables.owner))
+    pool.take(target - len(row), row, apart=True)
     return row[length:]
 
 
@@ -140,47 +142,46 @@ def release_skipped(pool: BlockPool, group: Group, tables: Tables, computed: int
     end = min(group.released_entries(computed), len(row))
     if end <= first:
         return
-    content = pool.content
-    cached: list[int] = []
-    scratch: list[int] = []
-    at = end
-    while at > first and row[at - 1]:
-        at -= 1
-        block = row[at]
-        if content[block] is None:
-            scratch.append(block)
-        else:
-            cached.append(block)
-    apart = [block for block in reversed(row[first:at]) if block]
+    if end == first + 1 and end <= tables.handled[g] and not (group.thins_out or pool.was_evicted_by_hand):
+        # A window's next step, as a rule.
+        if row[first]:
+            pool.stretches.release_one(row[first])
+            row[first] = 0
+        tables.released[g] = end
+        return
+    at = first
+    if tables.has_gaps:
+        at = end
+        while at > first and row[at - 1]:
+            at -= 1
+    _release_by_content(pool, group, tables, at, end)
+    if at > first:
+        pool.stretches.release(row, first, at)
     row[first:end] = [0] * (end - first)
     tables.released[g] = end
-    if cached:
-        pool.release(cached, tables.owner)
-    if scratch:
-        pool.release(scratch, tables.owner, to_front=True)
-    if apart:
-        pool.release(apart, tables.owner)
 
 
 def free(pool: BlockPool, group: Group, tables: Tables) -> None:
     """Release a whole table from its end [FREE-1]; a window's scratch blocks go to the front [FREE-2]."""
-    g = group.index
-    row, first = tables.rows[g], tables.released[g]
+    row, first = tables.rows[group.index], tables.released[group.index]
     if group.frees_scratch_first:
-        handled = max(first, tables.handled[g])
-        scratch = row[handled:]
-        cached = row[first:handled]
-        if group.thins_out or pool.was_evicted_by_hand:
-            content = pool.content
-            scratch = [block for block in row[first:] if content[block] is None]
-            cached = [block for block in row[first:] if content[block] is not None]
+        _release_by_content(pool, group, tables, first, len(row))
     else:
-        scratch, cached = [], row[first:]
-    if tables.has_gaps:
-        scratch = [block for block in scratch if block]
-        cached = [block for block in cached if block]
-    cached.reverse()
-    pool.release_last(cached, tables.owner)
-    if scratch:
-        scratch.reverse()
-        pool.release(scratch, tables.owner, to_front=True)
+        pool.stretches.release(row, first, len(row))
+
+
+def _release_by_content(pool: BlockPool, group: Group, tables: Tables, start: int, end: int) -> None:
+    """Release entries, those with content to the back and those without to the front."""
+    row = tables.rows[group.index]
+    if group.thins_out or pool.was_evicted_by_hand:
+        content = pool.content
+        cached = [block for block in row[start:end] if content[block] is not None]
+        scratch = [block for block in row[start:end] if content[block] is None]
+        pool.stretches.release(cached, 0, len(cached))
+        pool.stretches.release(scratch, 0, len(scratch), to_front=True)
+        return
+    handled = min(max(start, tables.handled[group.index]), end)
+    if start < handled:
+        pool.stretches.release(row, start, handled)
+    if handled < end:
+        pool.stretches.release(row, handled, end, to_front=True)

@@ -1,6 +1,6 @@
 """Long prompts with shared beginnings in a pool that is too small for them, against the reference.
 
-The fuzzer's tables are short. Here segments, strides and stale entries of the free queue come into play.
+The fuzzer's tables are short. Here stretches and strides come into play.
 """
 
 from random import Random

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kvref.fuzz.campaign import Settings, run
-from kvref.optimized.free_queue import SHARED, FreeQueue
+from kvref.optimized.free_queue import FreeQueue, Stretch
 from kvref.optimized.groups import Group, SlidingGroup
 from kvref.optimized.prefix_map import PrefixMap
 from kvref.optimized.retention import Retention
@@ -26,16 +26,20 @@ def quiet_for_too_long(true: Any) -> Any:
     return note
 
 
+def queued_in_reverse(true: Any) -> Any:
+    def append(self: FreeQueue, stretch: Stretch) -> None:
+        stretch.blocks.reverse()
+        true(self, stretch)
+
+    return append
+
+
 FAULTS: dict[str, tuple[type, str, Faulty]] = {
-    "freed blocks are queued in reverse": (
-        FreeQueue,
-        "append",
-        lambda true: lambda self, blocks, owner: true(self, blocks[::-1], owner),
-    ),
+    "freed blocks are queued in reverse": (FreeQueue, "append", queued_in_reverse),
     "scratch blocks go to the back": (
         FreeQueue,
         "prepend",
-        lambda _: lambda self, blocks: self.append(blocks, SHARED),
+        lambda _: lambda self, stretch: self.append(stretch),
     ),
     "a hit block stays in the queue": (FreeQueue, "remove", lambda _: lambda *_: None),
     "a step is quiet for a token too long": (Tables, "_note_quiet", quiet_for_too_long),

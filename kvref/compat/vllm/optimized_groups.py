@@ -57,23 +57,21 @@ class Row(MutableSequence[KVCacheBlock]):
 
     def _let_go(self, index: int | slice) -> None:
         """What is taken out of the table by hand, or replaced, is in hand from then on."""
-        numbers, owner = self._row[index], self._numbers.own.queue.owner
+        numbers = self._row[index]
         for number in numbers if isinstance(numbers, list) else [numbers]:
-            if owner[number] == self._tables.owner:
-                owner[number] = self._numbers.hand
+            if number:
+                self._numbers.own.stretches.alone(number)
 
     def _adopted(self, block: KVCacheBlock) -> int:
-        """The number of a block that is put here by hand: free ones, and those in hand, get this owner."""
+        """The number of a block that is put here by hand, which has a user from then on."""
         number, own = self._numbers.number(block), self._numbers.own
         own.give_up_runs()
         if block.is_null:
             self._tables.has_gaps = True
-        elif own.queue.holds(number):
-            own.queue.remove([number], self._tables.owner)
-        elif own.queue.owner[number] in (self._numbers.hand, self._numbers.nobody):
-            own.queue.owner[number] = self._tables.owner
         else:
-            own.sharing.add(self._tables.owner)
+            stretch = own.stretches.alone(number)
+            if not stretch.users:
+                own.stretches.hold([stretch])
         return number
 
 
@@ -192,9 +190,9 @@ class Group:
             length = len(held.rows[self._own.index])
             return Blocks(steps.growth_need(self._own, length, target, is_new=False))
         numbers = self._pool.numbers
-        start = steps.start_of(self._own, [numbers.number(block) for block in hits], computed, 0)
-        free = sum(1 for n in start.kept if n and numbers.block(n).ref_cnt == 0)
-        return Blocks(free + steps.growth_need(self._own, start.length, target, is_new=True))
+        known = [numbers.number(block) for block in hits]
+        start = steps.start_of(self._pool.own, self._own, known, computed, 0)
+        return Blocks(steps.start_need(self._own, start, target))
 
     def bind(
         self, request_id: RequestId, hits: Sequence[KVCacheBlock], local: Tokens, external: Tokens
@@ -204,9 +202,9 @@ class Group:
         if held is not None and held.rows[self._own.index]:
             return
         numbers = [self._pool.numbers.number(block) for block in hits]
-        start = steps.start_of(self._own, numbers, local + external, external)
+        start = steps.start_of(self._pool.own, self._own, numbers, local + external, external)
         tables = self._tables_of(request_id)
-        self._pool.own.hold(start.kept, tables.owner)
+        self._pool.own.hold(start.hits)
         self._require_free(start.external)
         steps.bind(self._pool.own, self._own, tables, start)
         if start.external and self._own.is_zeroed:
@@ -264,7 +262,6 @@ class Group:
         tables.rows[self._own.index] = []
         if not any(tables.rows):
             del self._tables[request_id]
-            self._pool.own.forget_holder(tables.owner)
 
     def common_prefix_blocks(self, request_id: RequestId) -> Blocks:
         """Leading blocks that every request holds."""
@@ -292,7 +289,7 @@ class Group:
         tables = self._held(request_id)
         if tables is None:
             groups = max(len(self._pool.own.maps), self._own.index + 1)
-            tables = self._tables[request_id] = Tables(groups, self._pool.own.queue.new_owner())
+            tables = self._tables[request_id] = Tables(groups)
             tables.has_gaps = self._own.has_gaps
         return tables
 

@@ -2,8 +2,7 @@
 
 A pool's block has its id for a number. A block that was made by hand gets a row of its own behind the
 pool's in the manager's arrays, as one that others hold for ever, so that it never joins the queue.
-What is taken by hand belongs to an owner of its own, `hand`; what is taken out of the queue by hand and
-held by nobody, to `nobody`.
+What is moved by hand is moved block by block: each is cut out of its stretch.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from kvref.kv_cache_spec import KVCacheSpec
 from kvref.optimized import groups as kinds
 from kvref.optimized import pool as pools
 from kvref.optimized.caching import cache_full_blocks
-from kvref.optimized.free_queue import SHARED
+from kvref.optimized.free_queue import Stretch
 from kvref.optimized.lookup import SpecGroup
 from kvref.optimized.prefix_map import PrefixMap as GroupMap
 from kvref.optimized.tables import Tables
@@ -48,19 +47,12 @@ class PoolBlock(KVCacheBlock):
     @property
     def ref_cnt(self) -> int:
         """How many table entries hold the block; by hand one can say that more or fewer do."""
-        if self._own.queue.owner[self.block_id] == self._numbers.nobody:
-            return 0
         return self._own.users(self.block_id)
 
     @ref_cnt.setter
     def ref_cnt(self, count: int) -> None:
-        owner = self._own.queue.owner
-        if self._own.queue.holds(self.block_id):
-            return
-        self._own.sharers.pop(self.block_id, None)
-        owner[self.block_id] = self._numbers.hand if count == 1 else SHARED if count else self._numbers.nobody
-        if count > 1:
-            self._own.sharers[self.block_id] = count
+        if not self._numbers.is_queued(self.block_id):
+            self._own.stretches.alone(self.block_id).users = count
 
     @property
     def _block_hash(self) -> BlockKey | None:
@@ -90,11 +82,8 @@ class Numbers:
 
     def __init__(self, own: pools.BlockPool) -> None:
         self.own: Final = own
-        self.hand: Final = own.queue.new_owner()
-        self.nobody: Final = own.queue.new_owner()
         own.shown.update({number: PoolBlock(self, number) for number in range(own.num_blocks)})
         self._foreign: dict[int, KVCacheBlock] = {}
-        own.sharing.add(self.hand)
 
     def block(self, number: int) -> KVCacheBlock:
         """The block with this number."""
@@ -113,11 +102,14 @@ class Numbers:
         number = len(self.own.content)
         self._foreign[number] = block
         self.own.content.append(block.block_hash and hash_of(block.block_hash))
-        self.own.queue.owner.append(SHARED)
-        self.own.sharers[number] = FOR_EVER
+        self.own.stretches.of.append(Stretch([number], FOR_EVER))
         if self.own.group_of:
             self.own.group_of.append(0)
         return number
+
+    def is_queued(self, number: int) -> bool:
+        """Whether the block is in the free queue."""
+        return self.own.stretches.of[number].after is not None
 
     def is_foreign(self, number: int) -> bool:
         """Whether the block was made by hand."""
@@ -130,6 +122,7 @@ class FreeQueue:
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
         self._own = numbers.own.queue
+        self._stretches = numbers.own.stretches
 
     def __iter__(self) -> Iterator[KVCacheBlock]:
         return map(self._numbers.block, self._own.ids())
@@ -138,23 +131,30 @@ class FreeQueue:
         return self._own.count
 
     def __contains__(self, block: object) -> bool:
-        return isinstance(block, KVCacheBlock) and self._own.holds(self._numbers.number(block))
+        return isinstance(block, KVCacheBlock) and self._numbers.is_queued(self._numbers.number(block))
 
     def take_first(self) -> KVCacheBlock:
         """Take the first block out."""
-        return self._numbers.block(self._own.take(1, self._numbers.nobody)[0])
+        number = self._stretches.take(1, [], apart=True)[0]
+        self._stretches.of[number].users = 0
+        return self._numbers.block(number)
 
     def remove(self, block: KVCacheBlock) -> None:
         """Take a block out."""
-        self._own.remove([self._numbers.number(block)], self._numbers.nobody)
+        self._own.remove(self._alone(block))
 
     def append(self, block: KVCacheBlock) -> None:
         """Put a block last."""
-        self._own.append([self._numbers.number(block)], SHARED)
+        self._own.append(self._alone(block))
 
     def prepend(self, block: KVCacheBlock) -> None:
         """Put a block first."""
-        self._own.prepend([self._numbers.number(block)])
+        self._own.prepend(self._alone(block))
+
+    def _alone(self, block: KVCacheBlock) -> Stretch:
+        stretch = self._stretches.alone(self._numbers.number(block))
+        stretch.users = 0
+        return stretch
 
 
 class PrefixMap:
@@ -252,11 +252,11 @@ class Pool:
 
     def take(self, count: Blocks) -> list[KVCacheBlock]:
         """Take blocks out of the queue."""
-        take = self.own.take if self._caches else self._take_with_content
-        return [self.numbers.block(number) for number in take(count, self.numbers.hand)]
+        taken = self.own.take(count, [], apart=True) if self._caches else self._take_with_content(count)
+        return [self.numbers.block(number) for number in taken]
 
-    def _take_with_content(self, count: int, taker: int) -> list[int]:
-        taken = self.own.queue.take(count, taker)
+    def _take_with_content(self, count: int) -> list[int]:
+        taken = self.own.stretches.take(count, [], apart=True)
         if self._metrics is not None:
             for number in taken:
                 self._metrics.on_block_allocated(self.numbers.block(number))
@@ -267,12 +267,16 @@ class Pool:
         for block in blocks:
             if not block.is_null and block.ref_cnt == 0 and block not in self.queue:
                 raise RuntimeError(f"block {block.block_id} is neither held nor queued")
-            self.own.hold([self.numbers.number(block)], self.numbers.hand)
+            self.own.hold(self.own.stretches.hits([self.numbers.number(block)]))
 
     def release(self, blocks: Sequence[KVCacheBlock], *, front: bool) -> None:
         """One user less for each block."""
         held = [self.numbers.number(block) for block in blocks if not block.is_null]
-        self.own.release(held, self.numbers.hand, to_front=front)
+        for number in reversed(held) if front else held:
+            stretch = self.own.stretches.alone(number)
+            # By hand one can let go of what nobody holds.
+            stretch.users = max(stretch.users, 1)
+            self.own.stretches.release([number], 0, 1, to_front=front)
 
     def uncache(self, block: KVCacheBlock) -> None:
         """Forget a block's content."""
@@ -304,7 +308,7 @@ class Pool:
         group = kinds.group_of(group_id, config)
         if map_of(self.own, group_id).hashes_per_block != group.hashes_per_block:
             self.own.maps[group_id] = GroupMap(group.hashes_per_block)
-        tables = Tables(group_id + 1, self.numbers.hand)
+        tables = Tables(group_id + 1)
         tables.rows[group_id] = [0] * first + [self.numbers.number(block) for block in blocks[first:end]]
         # What is behind released entries may be null, and is looked at one by one.
         tables.released[group_id], tables.handled[group_id] = end, first
