@@ -18,6 +18,10 @@ class ConfigurationError(KvrefError, ValueError):
     """A configuration that no manager can honour [CFG-3, RETAIN-2, Q-23, Q-49]."""
 
 
+class UnpicturableError(KvrefError):
+    """A manager whose state is not kept as it can be pictured."""
+
+
 class CallerError(KvrefError, ValueError):
     """A call that a legal scheduler does not make. The manager's state is as before."""
 

@@ -18,6 +18,7 @@ from kvref.bench.results import BenchResult, Footprint, ReleaseResult, WorkloadR
 from kvref.bench.worker import Began, Doing, Ended, Message, Settings
 from kvref.errors import UserError
 from kvref.targets.vllm import environment, interpreter
+from kvref.targets.vllm.making import EnvironmentUnavailable
 
 LONGEST_WORDS: Final = 300
 
@@ -31,7 +32,7 @@ def interpreter_of(release: str, python: Path | None, tell: Callable[[str], None
         if python is None:
             return environment.python_for(release, progress=tell)
         return environment.python_at(python)
-    except environment.EnvironmentUnavailable as unavailable:
+    except EnvironmentUnavailable as unavailable:
         raise UserError(str(unavailable)) from unavailable
 
 

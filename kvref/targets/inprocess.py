@@ -45,6 +45,7 @@ from kvref.request import (
     Request,
 )
 from kvref.targets.base import CaseResult, picture_case, run_case
+from kvref.targets.capabilities import everything
 from kvref.targets.deviations import Catalogue
 from kvref.targets.picture import Opener, Picture
 from kvref.targets.session import ApiSession
@@ -119,6 +120,34 @@ def manager_of(manager_class: Callable[..., Any], configuration: Configuration) 
     )
 
 
+def hasher_of(configuration: Configuration) -> BlockHasher | None:
+    """What hashes a request's blocks; None with caching off."""
+    if not configuration.enable_caching:
+        return None
+    size = Tokens(configuration.hash_block_size)
+    return BlockHasher.seeded(configuration.hash_function, size, configuration.hash_seed)
+
+
+def request_of(operation: NewRequest, hasher: BlockHasher | None) -> Request:
+    """The API's request object."""
+    embeds = operation.embeds
+    return Request(
+        RequestId(operation.request),
+        operation.tokens,
+        block_hasher=hasher,
+        lora_request=LoRARequest(operation.lora, LORA_ID) if operation.lora else None,
+        mm_features=_features(operation.items),
+        cache_salt=operation.salt,
+        prompt_embeds=None if embeds is None else PromptEmbeds(embeds, EMBEDDING_BYTES),
+        skip_reading_prefix_cache=operation.skip_reading,
+    )
+
+
+def continue_request(request: Request, operation: ContinueRequest) -> None:
+    """Give a streaming session its next input [REQ-7]."""
+    request.continue_with(operation.tokens, _features(operation.items))
+
+
 class InProcessSession(ApiSession):
     """A manager in this process and the requests that its caller keeps.
 
@@ -129,33 +158,15 @@ class InProcessSession(ApiSession):
 
     def __init__(self, configuration: Configuration) -> None:
         super().__init__(manager_of(type(self).manager_class, configuration))
-        self._hasher = (
-            BlockHasher.seeded(
-                configuration.hash_function,
-                Tokens(configuration.hash_block_size),
-                configuration.hash_seed,
-            )
-            if configuration.enable_caching
-            else None
-        )
+        self._hasher = hasher_of(configuration)
 
     def new_request(self, operation: NewRequest) -> Request:
         """The API's request object."""
-        embeds = operation.embeds
-        return Request(
-            RequestId(operation.request),
-            operation.tokens,
-            block_hasher=self._hasher,
-            lora_request=LoRARequest(operation.lora, LORA_ID) if operation.lora else None,
-            mm_features=_features(operation.items),
-            cache_salt=operation.salt,
-            prompt_embeds=None if embeds is None else PromptEmbeds(embeds, EMBEDDING_BYTES),
-            skip_reading_prefix_cache=operation.skip_reading,
-        )
+        return request_of(operation, self._hasher)
 
     def continue_request(self, request: Request, operation: ContinueRequest) -> None:
         """Give a streaming session its next input [REQ-7]."""
-        request.continue_with(operation.tokens, _features(operation.items))
+        continue_request(request, operation)
 
     def meaning(self, error: Exception) -> str | None:
         """The class's own name, for a caller's mistake."""
@@ -176,6 +187,7 @@ class InProcessTarget:
     def __init__(self, name: str, opener: Opener) -> None:
         self.name = name
         self.opener = opener
+        self.capabilities = everything(name)
 
     def run(self, traces: Sequence[Trace]) -> list[CaseResult]:
         """Run whole cases for their digests."""

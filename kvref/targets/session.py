@@ -68,10 +68,30 @@ class ApiSession(ABC):
     def view(self) -> View:
         """The manager's state."""
 
+    def look_up(self, request: Any) -> tuple[Any, int]:
+        """The hit's blocks and its length [HIT-1]."""
+        found, length = self.manager.get_computed_blocks(request)
+        return found, length
+
+    def allocate(self, request: Any, found: Any, operation: Allocate) -> Any:
+        """The new blocks, None if they were refused; `found` are the blocks of the hit [ALLOC-1]."""
+        return self.manager.allocate_slots(
+            request,
+            operation.new,
+            operation.hit or 0,
+            found,
+            operation.lookahead,
+            operation.external,
+            operation.delay,
+            operation.encoder,
+            operation.must_fit,
+            operation.reserved,
+        )
+
     def apply(self, operation: Operation) -> Observation:
         """Perform the operation [OBS-1]."""
         try:
-            observation = self._perform(operation)
+            observation = self.perform(operation)
         except Exception as error:
             meaning = self.meaning(error)
             if meaning is None:
@@ -84,14 +104,15 @@ class ApiSession(ABC):
             events.sort(key=_removal_order)
         return msgspec.structs.replace(observation, events=tuple(events))
 
-    def _perform(self, operation: Operation) -> Observation:  # noqa: C901, PLR0911, PLR0912
+    def perform(self, operation: Operation) -> Observation:  # noqa: C901, PLR0911, PLR0912
+        """Perform the operation, and let what it raises through."""
         manager, requests = self.manager, self.requests
         match operation:
             case Allocate():
                 return self._allocate(operation)
             case Lookup(request=name, preemptions=preemptions):
                 requests[name].num_preemptions = preemptions
-                found, length = manager.get_computed_blocks(requests[name])
+                found, length = self.look_up(requests[name])
                 self._found[name] = found
                 return Observation(blocks=block_ids(found), tokens=length)
             case AppendTokens(request=name, tokens=tokens):
@@ -128,19 +149,8 @@ class ApiSession(ABC):
     def _allocate(self, operation: Allocate) -> Observation:
         request = self.requests[operation.request]
         request.num_computed_tokens = operation.computed
-        hit = operation.hit
-        blocks = self.manager.allocate_slots(
-            request,
-            operation.new,
-            hit or 0,
-            None if hit is None else self._found[operation.request],
-            operation.lookahead,
-            operation.external,
-            operation.delay,
-            operation.encoder,
-            operation.must_fit,
-            operation.reserved,
-        )
+        found = None if operation.hit is None else self._found[operation.request]
+        blocks = self.allocate(request, found, operation)
         return Observation(blocks=None if blocks is None else block_ids(blocks))
 
 

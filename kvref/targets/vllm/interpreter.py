@@ -1,6 +1,6 @@
 """What an interpreter that has vLLM sees of this one: this project's source, and nothing else.
 
-The source is seen through a folder of links, since this interpreter's packages may lie beside it.
+Another release's packages may be laid over its own. The source is seen through a folder of links, since this interpreter's packages may lie beside it.
 """
 
 import os
@@ -11,14 +11,17 @@ import kvref
 import spec
 
 
-def variables(folder: Path) -> dict[str, str]:
-    """Link the source into `folder`; the environment variables of a process that is to see it."""
+def variables(folder: Path, packages: Path | None = None) -> dict[str, str]:
+    """Link the source into `folder`; the environment variables of a process that is to see it.
+
+    It sees the `packages` of another release of vLLM before those of its interpreter.
+    """
     for package in (kvref, spec, invariants):
         source = Path(str(package.__file__)).parent
         (folder / source.name).symlink_to(source)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VLLM"))}
     return kept | {
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": str(folder) if packages is None else f"{folder}{os.pathsep}{packages}",
         "PYTHONHASHSEED": "0",
         "HF_HUB_OFFLINE": "1",
         "VLLM_LOGGING_LEVEL": "ERROR",

@@ -1,4 +1,4 @@
-"""A real vLLM 0.23.0 manager, driven through its public API. The one module that imports vLLM.
+"""A real vLLM manager, driven through its public API. `releases` tells how releases differ from 0.23.0.
 
 It runs in the interpreter that has vLLM, beside msgspec and this project's source. The state is read
 from the attributes that vLLM's own tests read.
@@ -7,7 +7,6 @@ from the attributes that vLLM's own tests read.
 import os
 import traceback
 from collections.abc import Mapping
-from inspect import signature
 from typing import Any
 
 import torch
@@ -17,43 +16,37 @@ from vllm.sampling_params import SamplingParams
 from vllm.utils.hashing import get_hash_fn_by_name
 from vllm.v1.core.kv_cache_manager import KVCacheManager
 from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
-from vllm.v1.kv_cache_interface import (
-    ChunkedLocalAttentionSpec,
-    CrossAttentionSpec,
-    FullAttentionSpec,
-    KVCacheConfig,
-    KVCacheGroupSpec,
-    KVCacheSpec,
-    MambaSpec,
-    MLAAttentionSpec,
-    SinkFullAttentionSpec,
-    SlidingWindowMLASpec,
-    SlidingWindowSpec,
-)
+from vllm.v1.kv_cache_interface import KVCacheConfig, KVCacheGroupSpec, KVCacheSpec
 from vllm.v1.request import Request
 
 from invariants.view import View
-from kvref.errors import ConfigurationError
-from kvref.events import AllBlocksCleared, BlockRemoved, BlockStored, KVCacheEvent, event_keys
+from kvref.errors import ConfigurationError, UnpicturableError
+from kvref.events import KVCacheEvent
 from kvref.operations import (
+    Allocate,
     ChunkedGroup,
     Configuration,
     ContinueRequest,
-    CrossGroup,
-    FullGroup,
     Group,
     Item,
     MambaGroup,
-    MLAGroup,
     NewRequest,
+    NewStep,
+    Observation,
+    Operation,
+    RemoveSkipped,
     SinkGroup,
     SlidingGroup,
     SlidingMLAGroup,
+    StepEnds,
 )
+from kvref.protocol import STEPS_IN_FLIGHT
+from kvref.targets.capabilities import kind_of
 from kvref.targets.session import ApiSession, picture_map, stats_of
-from spec.units import GroupId
+from kvref.targets.vllm import releases
+from kvref.targets.vllm.events import event_of
+from kvref.targets.vllm.in_flight import StepsInFlight
 
-RETENTION_VARIABLE = "VLLM_PREFIX_CACHE_RETENTION_INTERVAL"
 LORA_ID = 7
 
 _MEANING_OF_PHRASE = {
@@ -68,33 +61,30 @@ _MEANING_BY_PLACE = {
 }
 
 
-def spec_of(group: Group) -> KVCacheSpec:  # noqa: PLR0911 - one line a kind
+def spec_of(group: Group) -> KVCacheSpec:
     """The peer's spec for a group of a trace."""
-    size = group.block_size
+    kind = releases.SPECS[kind_of(group)]
+    if isinstance(group, MambaGroup):
+        mode = {"mamba_cache_mode": group.mode} if releases.HAS_MAMBA_MODES else {}
+        shapes = ((group.heads, 8),)
+        return kind(
+            group.block_size,
+            shapes,
+            (torch.float16,),
+            num_speculative_blocks=group.speculative_blocks,
+            **mode,
+        )
     sizes: dict[str, Any] = {"num_kv_heads": group.heads, "head_size": 8, "dtype": torch.float16}
     match group:
-        case FullGroup():
-            return FullAttentionSpec(size, **sizes)
-        case MLAGroup():
-            return MLAAttentionSpec(size, **sizes)
         case SinkGroup(sink=sink):
-            return SinkFullAttentionSpec(size, **sizes, sink_len=sink)
-        case SlidingGroup(window=window):
-            return SlidingWindowSpec(size, **sizes, sliding_window=window)
-        case SlidingMLAGroup(window=window):
-            return SlidingWindowMLASpec(size, **sizes, sliding_window=window)
+            sizes["sink_len"] = sink
+        case SlidingGroup(window=window) | SlidingMLAGroup(window=window):
+            sizes["sliding_window"] = window
         case ChunkedGroup(chunk=chunk):
-            return ChunkedLocalAttentionSpec(size, **sizes, attention_chunk_size=chunk)
-        case MambaGroup(mode=mode, speculative_blocks=speculative):
-            return MambaSpec(
-                size,
-                ((group.heads, 8),),
-                (torch.float16,),
-                mamba_cache_mode=mode,
-                num_speculative_blocks=speculative,
-            )
-        case CrossGroup():
-            return CrossAttentionSpec(size, **sizes)
+            sizes["attention_chunk_size"] = chunk
+        case _:
+            pass
+    return kind(group.block_size, **sizes)
 
 
 class VllmSession(ApiSession):
@@ -102,10 +92,18 @@ class VllmSession(ApiSession):
 
     def __init__(self, configuration: Configuration) -> None:
         """Raises ConfigurationError with what vLLM raised, if it refuses [CFG-3, RETAIN-2]."""
+        refused = releases.CAPABILITIES.refuses(configuration)
+        if refused is not None:
+            raise ConfigurationError(refused)
         try:
             super().__init__(_open(configuration))
         except Exception as refusal:
             raise ConfigurationError(f"{type(refusal).__name__}: {refusal}") from refusal
+        if getattr(self.manager.coordinator, "enable_partial_hash_hits", False):
+            what = "shares partly filled blocks by copies, which no operation tells"
+            raise ConfigurationError(f"{releases.CAPABILITIES.release} {what}")
+        self._steps = StepsInFlight() if releases.COUNTS_IN_FLIGHT else None
+        self._hash_block_size = configuration.hash_block_size
         os.environ["PYTHONHASHSEED"] = configuration.hash_seed
         function = get_hash_fn_by_name(configuration.hash_function)
         init_none_hash(function)
@@ -126,6 +124,7 @@ class VllmSession(ApiSession):
             list(operation.tokens),
             SamplingParams(skip_reading_prefix_cache=operation.skip_reading),
             None,
+            **releases.REQUEST_EXTRAS,
             arrival_time=0.0,
             prompt_embeds=embeds,
             mm_features=_features(operation.items),
@@ -138,6 +137,8 @@ class VllmSession(ApiSession):
         """What vLLM's scheduler does to a streaming session's request [REQ-7]."""
         tokens = request._all_token_ids  # noqa: SLF001 - the scheduler reaches in as well
         del tokens[operation.computed :]
+        if releases.DROPS_REPLACED_HASHES:
+            del request.block_hashes[operation.computed // self._hash_block_size :]
         request._output_token_ids.clear()  # noqa: SLF001
         kept = len(tokens)
         request.mm_features.extend(_features(operation.items, shift=kept))
@@ -145,6 +146,41 @@ class VllmSession(ApiSession):
         request.prompt_token_ids = list(tokens)
         request.update_block_hashes()
         request.num_prompt_tokens = len(tokens)
+
+    def look_up(self, request: Request) -> tuple[Any, int]:
+        """The hit's blocks and its length. Since 0.26 what the caller owes the request comes along."""
+        found, length, *boundary = self.manager.get_computed_blocks(request)
+        if boundary:
+            (request.shared_prefix_boundary,) = boundary
+        return found, length
+
+    def allocate(self, request: Request, found: Any, operation: Allocate) -> Any:
+        """`allocate_slots`, with the arguments that this release has."""
+        arguments = {name: getattr(operation, field) for field, name in releases.ALLOCATING.items()}
+        new = operation.new
+        if not releases.HAS_EXTERNAL:
+            new += operation.external
+        blocks = self.manager.allocate_slots(request, new, operation.hit or 0, found, **arguments)
+        if blocks is not None and self._steps is not None:
+            self._steps.schedule(request, operation.new)
+        return blocks
+
+    def perform(self, operation: Operation) -> Observation:
+        """Perform the operation as this release's scheduler does."""
+        if self._steps is not None:
+            match operation:
+                case NewStep():
+                    self._steps.begin()
+                case StepEnds():
+                    self._steps.end()
+                case RemoveSkipped(request=name, tokens=tokens):
+                    run = max(0, tokens - self.requests[name].num_in_flight_tokens)
+                    operation = RemoveSkipped(name, run)
+                case _:
+                    pass
+        if type(operation).__name__ in releases.ABSENT:
+            return Observation()
+        return super().perform(operation)
 
     def meaning(self, error: Exception) -> str:
         """The caller's mistake behind what vLLM raised; else the class and text of the error."""
@@ -159,10 +195,18 @@ class VllmSession(ApiSession):
 
     def drain_events(self) -> list[KVCacheEvent]:
         """The peer's events as ours, field by field [EVENT-2]."""
-        return [_event(event) for event in self.manager.take_events()]
+        return [event_of(event) for event in self.manager.take_events()]
 
     def view(self) -> View:
-        """The manager's state [OBS-2 to OBS-5, OBS-7, OBS-8]."""
+        """The manager's state [OBS-2 to OBS-5, OBS-7, OBS-8]. Raises UnpicturableError."""
+        try:
+            return self._view()
+        except AttributeError as differs:
+            raise UnpicturableError(
+                f"{releases.CAPABILITIES.release} keeps its state otherwise: {differs}"
+            ) from None
+
+    def _view(self) -> View:
         pool = self.manager.block_pool
         groups = self.manager.coordinator.single_type_managers
         names = sorted({name for group in groups for name in group.req_to_blocks})
@@ -195,28 +239,34 @@ class VllmSession(ApiSession):
 
 
 def _open(configuration: Configuration) -> KVCacheManager:
-    os.environ.pop(RETENTION_VARIABLE, None)
-    if configuration.retention_interval is not None:
-        os.environ[RETENTION_VARIABLE] = str(configuration.retention_interval)
+    os.environ.pop(releases.RETENTION_VARIABLE, None)
+    retention = configuration.retention_interval
+    kept: dict[str, Any] = {}
+    if releases.HAS_RETENTION_FIELD:
+        kept[releases.RETENTION_FIELD] = retention
+    elif retention is not None:
+        os.environ[releases.RETENTION_VARIABLE] = str(retention)
     groups = [
-        KVCacheGroupSpec([f"layer.{i}"], spec_of(group), group.eagle)
+        KVCacheGroupSpec([f"layer.{i}"], spec_of(group), **({"is_eagle_group": True} if group.eagle else {}))
         for i, group in enumerate(configuration.groups)
     ]
-    sizes = {"scheduler_block_size": configuration.scheduler_block_size}
-    if "scheduler_block_size" not in signature(KVCacheManager).parameters:
-        sizes = {}  # releases before 0.23.0 work it out from the groups
+    batched = configuration.max_num_batched_tokens
+    arguments = {
+        "scheduler_block_size": configuration.scheduler_block_size,  # since 0.23; before, worked out
+        "hash_block_size": configuration.hash_block_size,
+        "max_num_batched_tokens": batched,  # from 0.20 to 0.25
+        "max_in_flight_tokens": batched and STEPS_IN_FLIGHT * batched,  # since 0.26
+        "use_eagle": configuration.use_eagle,
+        "log_stats": configuration.log_stats,
+        "enable_kv_cache_events": configuration.enable_kv_cache_events,
+        "dcp_world_size": configuration.dcp_world_size,
+        "pcp_world_size": configuration.pcp_world_size,
+    }
     return KVCacheManager(
-        KVCacheConfig(configuration.num_blocks, [], groups),
+        KVCacheConfig(configuration.num_blocks, [], groups, **kept),
         max_model_len=configuration.max_model_len,
-        hash_block_size=configuration.hash_block_size,
-        max_num_batched_tokens=configuration.max_num_batched_tokens,
         enable_caching=configuration.enable_caching,
-        use_eagle=configuration.use_eagle,
-        log_stats=configuration.log_stats,
-        enable_kv_cache_events=configuration.enable_kv_cache_events,
-        dcp_world_size=configuration.dcp_world_size,
-        pcp_world_size=configuration.pcp_world_size,
-        **sizes,
+        **releases.known(KVCacheManager, arguments),
     )
 
 
@@ -230,24 +280,3 @@ def _features(items: tuple[Item, ...], shift: int = 0) -> list[MultiModalFeature
         )
         for item in items
     ]
-
-
-def _event(event: Any) -> KVCacheEvent:
-    kind = type(event).__name__
-    if kind == "BlockRemoved":
-        return BlockRemoved(tuple(event.block_hashes), event.medium, event.group_idx)
-    if kind == "AllBlocksCleared":
-        return AllBlocksCleared()
-    return BlockStored(
-        block_hashes=tuple(event.block_hashes),
-        parent_block_hash=event.parent_block_hash,
-        token_ids=tuple(event.token_ids),
-        block_size=event.block_size,
-        lora_id=event.lora_id,
-        medium=event.medium,
-        lora_name=event.lora_name,
-        extra_keys=tuple(event_keys(keys) for keys in event.extra_keys) if event.extra_keys else None,
-        group_idx=None if event.group_idx is None else GroupId(event.group_idx),
-        kv_cache_spec_kind=event.kv_cache_spec_kind,
-        kv_cache_spec_sliding_window=event.kv_cache_spec_sliding_window,
-    )

@@ -1,14 +1,12 @@
 """The real vLLM as a target: a worker process in an interpreter that has it.
 
-`interpreter` tells what the worker's interpreter sees of this one.
+`interpreter` tells what the worker's interpreter sees of this one, `channel` how they talk.
 """
 
 import os
-import queue
 import signal
 import subprocess
 import tempfile
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,23 +14,31 @@ from pathlib import Path
 import msgspec
 
 from invariants.view import View
-from kvref.errors import UserError
-from kvref.operations import Trace
+from kvref.errors import ConfigurationError, UnpicturableError, UserError
+from kvref.operations import Configuration, Observation, Operation, Trace
 from kvref.targets.base import CaseResult
+from kvref.targets.capabilities import Capabilities
 from kvref.targets.deviations import Catalogue
-from kvref.targets.picture import Picture
-from kvref.targets.vllm import environment, interpreter
+from kvref.targets.picture import Picture, Session
+from kvref.targets.vllm import environment, interpreter, overlay
+from kvref.targets.vllm.channel import BrokenChannelError, Channel
 from kvref.targets.vllm.deviations import CATALOGUE
+from kvref.targets.vllm.making import EnvironmentUnavailable
 from kvref.targets.vllm.worker import (
     Answer,
+    Apply,
     Hello,
+    Look,
+    Looked,
+    Open,
+    Opened,
     Question,
     Ran,
+    Refused,
     Run,
+    Seen,
     Show,
     Shown,
-    read_body,
-    write_message,
 )
 
 START_SECONDS = 300.0
@@ -41,10 +47,18 @@ LONGEST_WORDS = 300
 
 
 class VllmTarget:
-    """A worker process beside vLLM. Raises UserError when it hangs, dies or cannot be understood."""
+    """A worker process beside vLLM. Raises UserError when it hangs, dies or cannot be understood.
+
+    `packages` is a folder with another release of vLLM than the interpreter's own.
+    """
 
     def __init__(
-        self, python: Path, *, start_seconds: float = START_SECONDS, answer_seconds: float = ANSWER_SECONDS
+        self,
+        python: Path,
+        *,
+        packages: Path | None = None,
+        start_seconds: float = START_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="kvref-")
         folder = Path(self._folder.name)
@@ -56,34 +70,49 @@ class VllmTarget:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env=interpreter.variables(folder),
+                bufsize=0,
+                env=interpreter.variables(folder, packages),
                 start_new_session=True,  # Ctrl-C is for the campaign, which ends the worker itself
             )
         except OSError as unable:
             self._errors.close()
             self._folder.cleanup()
             raise UserError(f"{python} cannot be run ({unable.strerror}): name an interpreter") from unable
-        self._answers: queue.Queue[bytes | str] = queue.Queue()
+        self._channel = Channel(self._process)
         self._answer_seconds = answer_seconds
+        self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Answer)
-        threading.Thread(target=self._listen, daemon=True).start()
-        hello = self._answer(start_seconds)
+        self._live: LiveSession | None = None
+        hello = self._decode(lambda: self._channel.listen(start_seconds))
         if not isinstance(hello, Hello):
             raise self._failure("did not introduce itself")
         self.cpu_seconds = 0.0
         self.release = hello.release
         self.name = f"vllm=={hello.release}"
+        self.capabilities: Capabilities = hello.capabilities
 
     @property
     def catalogue(self) -> Catalogue:
         """The known deviations of this release."""
         return tuple(deviation for deviation in CATALOGUE if self.release in deviation.releases)
 
+    def opener(self, configuration: Configuration, /) -> Session:
+        """A manager in the worker, alive until the next one is built. Raises ConfigurationError."""
+        self._live = None
+        answer = self._ask(Open(configuration))
+        if isinstance(answer, Refused):
+            raise ConfigurationError(answer.reason)
+        if not isinstance(answer, Opened):
+            raise self._misfit()
+        self.cpu_seconds = answer.cpu_seconds
+        self._live = LiveSession(self)
+        return self._live
+
     def run(self, traces: Sequence[Trace]) -> list[CaseResult]:
         """Run whole cases for their digests."""
         answer = self._ask(Run(tuple(traces)))
         if not isinstance(answer, Ran) or len(answer.results) != len(traces):
-            raise self._failure("answered something else than it was asked")
+            raise self._misfit()
         self.cpu_seconds = answer.cpu_seconds
         return list(answer.results)
 
@@ -91,16 +120,35 @@ class VllmTarget:
         """Run one case and keep what was seen after every operation."""
         answer = self._ask(Show(trace))
         if not isinstance(answer, Shown) or len(answer.views) != len(answer.observations):
-            raise self._failure("answered something else than it was asked")
+            raise self._misfit()
         views = [msgspec.msgpack.decode(raw, type=View) for raw in answer.views]
         return [Picture(seen, view) for seen, view in zip(answer.observations, views, strict=True)]
+
+    def perform(self, session: "LiveSession", operation: Operation) -> Observation:
+        """Perform one operation of the live session."""
+        self._require(session)
+        answer = self._ask(Apply(operation))
+        if not isinstance(answer, Seen):
+            raise self._misfit()
+        return answer.observation
+
+    def look(self, session: "LiveSession") -> View:
+        """Picture the live session. Raises UnpicturableError."""
+        self._require(session)
+        answer = self._ask(Look())
+        if isinstance(answer, Refused):
+            raise UnpicturableError(answer.reason)
+        if not isinstance(answer, Looked):
+            raise self._misfit()
+        return msgspec.msgpack.decode(answer.view, type=View)
 
     def close(self) -> None:
         """End the worker and what it has started, and wait for it. May be called again."""
         self._kill()
-        if self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
         self._errors.close()
         self._folder.cleanup()
 
@@ -109,42 +157,26 @@ class VllmTarget:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def _listen(self) -> None:
-        """Queue what the worker sends, and at last, as text, why there is no more."""
-        assert self._process.stdout is not None  # noqa: S101 - it was opened as a pipe
-        end = "has died"
-        with self._process.stdout as stream:
-            try:
-                while (body := read_body(stream)) is not None:
-                    self._answers.put(body)
-            except ValueError as rubbish:
-                end = f"sent what is not a message ({rubbish})"
-        self._answers.put(end)
+    def _require(self, session: "LiveSession") -> None:
+        if session is not self._live:
+            raise LookupError("this manager is gone: another one has been built since")
 
     def _ask(self, question: Question) -> Answer:
-        if self._process.poll() is not None:
+        if self._process.returncode is not None:
             raise self._failure("has died")
-        threading.Thread(target=self._tell, args=(question,), daemon=True).start()
-        return self._answer(self._answer_seconds)
+        return self._decode(lambda: self._channel.ask(self._encoder.encode(question), self._answer_seconds))
 
-    def _tell(self, question: Question) -> None:
-        """Send a question. A worker that reads no more would block this; one that died answers nothing."""
-        assert self._process.stdin is not None  # noqa: S101 - it was opened as a pipe
-        with suppress(OSError, ValueError):
-            write_message(self._process.stdin, question)
-
-    def _answer(self, seconds: float) -> Answer:
+    def _decode(self, receive: Callable[[], bytes]) -> Answer:
         try:
-            body = self._answers.get(timeout=seconds)
-        except queue.Empty:
-            raise self._failure(f"did not answer within {seconds:g} s") from None
-        if isinstance(body, str):
-            raise self._failure(body)
-        try:
-            answer: Answer = self._decoder.decode(body)
+            answer: Answer = self._decoder.decode(receive())
+        except BrokenChannelError as broken:
+            raise self._failure(str(broken)) from broken
         except msgspec.MsgspecError as rubbish:
             raise self._failure(f"sent what is not a message ({rubbish})") from rubbish
         return answer
+
+    def _misfit(self) -> UserError:
+        return self._failure("answered something else than it was asked")
 
     def _failure(self, what: str) -> UserError:
         """End the worker, and tell what it said last."""
@@ -159,15 +191,31 @@ class VllmTarget:
         )
 
 
+class LiveSession:
+    """A manager in the worker: one round trip an operation."""
+
+    def __init__(self, target: VllmTarget) -> None:
+        self._target = target
+
+    def apply(self, operation: Operation) -> Observation:
+        """Perform the operation. What vLLM raised is told in the observation."""
+        return self._target.perform(self, operation)
+
+    def view(self) -> View:
+        """The manager's state, now. Raises UnpicturableError if this release keeps it otherwise."""
+        return self._target.look(self)
+
+
 def open_vllm(release: str | None, python: Path | None, tell: Callable[[str], None]) -> VllmTarget:
     """The registry's entry point: a release, an interpreter that has vLLM, or this one."""
+    packages = None
     try:
         if python is not None:
             chosen = environment.python_at(python)
         elif release is not None:
-            chosen = environment.python_for(release, progress=tell)
+            chosen, packages = overlay.interpreter_for(release, progress=tell)
         else:
             chosen = environment.current_python()
-    except environment.EnvironmentUnavailable as unavailable:
+    except EnvironmentUnavailable as unavailable:
         raise UserError(str(unavailable)) from unavailable
-    return VllmTarget(chosen)
+    return VllmTarget(chosen, packages=packages)

@@ -1,5 +1,6 @@
-"""The process beside vLLM: reads batches of cases from standard input, answers on standard output.
+"""The process beside vLLM: reads questions from standard input, answers on standard output.
 
+Whole cases are run for their digests, or one case is shown, or a session is held operation by operation.
 A message is its length in 4 bytes, big-endian, and a msgpack body. What vLLM prints goes to
 standard error, so that it cannot mix with the answers.
 """
@@ -11,8 +12,11 @@ from typing import IO
 
 import msgspec
 
-from kvref.operations import Observation, Trace
+from kvref.errors import ConfigurationError, UnpicturableError
+from kvref.operations import Configuration, Observation, Operation, Trace
 from kvref.targets.base import CaseResult, picture_case, run_case
+from kvref.targets.capabilities import Capabilities
+from kvref.targets.picture import Opener, Session
 
 LENGTH_BYTES = 4
 MOST_BYTES = 1 << 28
@@ -22,6 +26,7 @@ class Hello(msgspec.Struct, tag=True):
     """Sent once, when vLLM is imported."""
 
     release: str
+    capabilities: Capabilities
 
 
 class Run(msgspec.Struct, tag=True):
@@ -34,6 +39,22 @@ class Show(msgspec.Struct, tag=True):
     """Run this case and send everything that was seen."""
 
     trace: Trace
+
+
+class Open(msgspec.Struct, tag=True):
+    """Build a manager, and let go of the one before."""
+
+    configuration: Configuration
+
+
+class Apply(msgspec.Struct, tag=True):
+    """Perform one operation on the manager that was built last."""
+
+    operation: Operation
+
+
+class Look(msgspec.Struct, tag=True):
+    """Picture the manager that was built last."""
 
 
 class Ran(msgspec.Struct, tag=True):
@@ -50,8 +71,32 @@ class Shown(msgspec.Struct, tag=True):
     views: tuple[msgspec.Raw, ...]
 
 
-Question = Run | Show
-Answer = Hello | Ran | Shown
+class Opened(msgspec.Struct, tag=True):
+    """A manager is there, and the processor time that this process has used since it began."""
+
+    cpu_seconds: float
+
+
+class Refused(msgspec.Struct, tag=True):
+    """Why there is no manager, or no picture of it."""
+
+    reason: str
+
+
+class Seen(msgspec.Struct, tag=True):
+    """What an operation returned."""
+
+    observation: Observation
+
+
+class Looked(msgspec.Struct, tag=True):
+    """The manager's state, as msgpack."""
+
+    view: msgspec.Raw
+
+
+Question = Run | Show | Open | Apply | Look
+Answer = Hello | Ran | Shown | Opened | Refused | Seen | Looked
 
 
 def write_message(stream: IO[bytes], message: Question | Answer) -> None:
@@ -62,35 +107,67 @@ def write_message(stream: IO[bytes], message: Question | Answer) -> None:
 
 
 def read_body(stream: IO[bytes]) -> bytes | None:
-    """The body of the next message, None if the stream ends before it is whole.
-
-    Raises ValueError if it is said to be longer than any message.
-    """
+    """The body of the next message, None if there are no more."""
     prefix = stream.read(LENGTH_BYTES)
-    length = int.from_bytes(prefix, "big")
-    if length > MOST_BYTES:
-        raise ValueError(f"a message of {length} bytes is announced")
-    body = stream.read(length) if len(prefix) == LENGTH_BYTES else b""
-    return body if body and len(body) == length else None
+    return stream.read(int.from_bytes(prefix, "big")) if prefix else None
+
+
+class Desk:
+    """Answers questions. It holds one manager at a time."""
+
+    def __init__(self, opener: Opener) -> None:
+        self._opener = opener
+        self._session: Session | None = None
+
+    def answer(self, question: Question) -> Answer:
+        """The answer to one question."""
+        match question:
+            case Apply(operation=operation):
+                return Seen(self._held().apply(operation))
+            case Look():
+                return self._look()
+            case Open(configuration=configuration):
+                return self._open(configuration)
+            case Run(traces=traces):
+                results = tuple(run_case(self._opener, trace) for trace in traces)
+                return Ran(results, time.process_time())
+            case Show(trace=trace):
+                pictures = picture_case(self._opener, trace)
+                views = tuple(msgspec.Raw(msgspec.msgpack.encode(p.view)) for p in pictures)
+                return Shown(tuple(p.observation for p in pictures), views)
+
+    def _open(self, configuration: Configuration) -> Answer:
+        self._session = None
+        try:
+            self._session = self._opener(configuration)
+        except ConfigurationError as refusal:
+            return Refused(str(refusal))
+        return Opened(time.process_time())
+
+    def _look(self) -> Answer:
+        try:
+            return Looked(msgspec.Raw(msgspec.msgpack.encode(self._held().view())))
+        except UnpicturableError as refusal:
+            return Refused(str(refusal))
+
+    def _held(self) -> Session:
+        if self._session is None:
+            raise LookupError("no manager has been built")
+        return self._session
 
 
 def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer questions until there are no more."""
     import vllm  # noqa: PLC0415 - costs seconds
 
+    from kvref.targets.vllm.releases import CAPABILITIES  # noqa: PLC0415
     from kvref.targets.vllm.session import VllmSession  # noqa: PLC0415
 
-    write_message(answers, Hello(vllm.__version__))
+    write_message(answers, Hello(vllm.__version__, CAPABILITIES))
     decoder = msgspec.msgpack.Decoder(Question)
+    desk = Desk(VllmSession)
     while (body := read_body(questions)) is not None:
-        question = decoder.decode(body)
-        if isinstance(question, Run):
-            results = tuple(run_case(VllmSession, trace) for trace in question.traces)
-            write_message(answers, Ran(results, time.process_time()))
-        else:
-            pictures = picture_case(VllmSession, question.trace)
-            views = tuple(msgspec.Raw(msgspec.msgpack.encode(p.view)) for p in pictures)
-            write_message(answers, Shown(tuple(p.observation for p in pictures), views))
+        write_message(answers, desk.answer(decoder.decode(body)))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,15 @@
-import json
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import filelock
 import pytest
 
-from kvref.targets.vllm import environment
-from kvref.targets.vllm.environment import (
-    EnvironmentUnavailable,
-    current_python,
-    python_at,
-    python_for,
-    release_of,
-    run_command,
-)
+from kvref.targets.vllm import environment, making
+from kvref.targets.vllm.environment import current_python, python_at, python_for, release_of
+from kvref.targets.vllm.making import EnvironmentUnavailable, run_command
+from tests.targets.vllm.machine import FakeMachine
 
 # What pip 23.2 and pip 26.3 really said, shortened.
 UNREACHABLE = """\
@@ -47,44 +40,14 @@ Collecting async-timeout
 ERROR: gguf has an invalid wheel, .dist-info directory not found
 
 """
-CPU_TORCH = ["torch", "sympy"]
 CUDA_TORCH = ["torch", "nvidia-cublas", "triton", "sympy"]
-
-
-class FakeMachine:
-    """Answers venv, pip and python as they do; `broken` maps a word of a command to what it says."""
-
-    def __init__(self, torch: list[str] = CPU_TORCH) -> None:
-        self.commands: list[list[str]] = []
-        self.extras: list[Mapping[str, str]] = []
-        self.broken: dict[str, str] = {}
-        self.mended_after = 10**9
-        self.torch = torch
-
-    def __call__(self, command: Sequence[str], extra: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        self.commands.append(list(command))
-        self.extras.append(extra)
-        if "venv" in command:
-            python = Path(command[-1]) / "bin" / "python"
-            python.parent.mkdir(parents=True)
-            python.touch()
-        for word, said in self.broken.items():
-            if any(word in argument for argument in command) and self.mended_after:
-                self.mended_after -= 1
-                return subprocess.CompletedProcess(command, 1, "", said)
-        report = {"install": [{"metadata": {"name": name}} for name in self.torch]}
-        return subprocess.CompletedProcess(command, 0, json.dumps(report), "")
-
-    def count(self, word: str) -> int:
-        """How many commands have the word in an argument behind their interpreter, which may lie in a .venv."""
-        return sum(any(word in argument for argument in command[1:]) for command in self.commands)
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("KVREF_CACHE_DIR", str(folder))
-    monkeypatch.setattr(environment, "PAUSE_S", 0.0)
+    monkeypatch.setattr(making, "PAUSE_S", 0.0)
     return folder
 
 
@@ -344,7 +307,7 @@ def test_the_real_pip_with_an_index_that_refuses_connections_is_understood(
         "NO_PROXY": "127.0.0.1",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(environment, "ATTEMPTS", 1)
+    monkeypatch.setattr(making, "ATTEMPTS", 1)
     with pytest.raises(EnvironmentUnavailable, match="the package index cannot be reached"):
         python_for("0.23.0", progress=silent)
 

@@ -1,55 +1,31 @@
 """The worker process misbehaves in every way that a process can: one line says so, and nothing hangs."""
 
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from kvref.errors import UserError
 from kvref.fuzz.campaign import Settings, run
 from kvref.fuzz.configurations import Profile
 from kvref.operations import Configuration, FullGroup, NewRequest, Observation, Trace
 from kvref.targets.base import CaseResult
 from kvref.targets.reference import ReferenceSession
 from kvref.targets.vllm.target import VllmTarget
-from kvref.targets.vllm.worker import MOST_BYTES, Answer, Hello, Ran, Shown
-
-SOON = 20.0
-"""Seconds within which every failure is told."""
-
-PATIENCE = 2.0
-"""Seconds that a worker is given. A fake one starts in far less."""
+from kvref.targets.vllm.worker import MOST_BYTES, Ran, Shown
+from tests.targets.vllm.fakes import (
+    HELLO,
+    PATIENCE,
+    SOON,
+    Fake,
+    Open,
+    assert_nothing_left,
+    message,
+    told_by,
+)
 
 TRACE = Trace(Configuration((FullGroup(1),), 2, 1, 1, 1), ())
-
-PREAMBLE = """\
-import os, signal, sys, time
-from pathlib import Path
-Path({pid!r}).write_text(str(os.getpid()))
-out = os.fdopen(os.dup(1), "wb")
-os.dup2(2, 1)
-def send(raw):
-    out.write(raw)
-    out.flush()
-def receive():
-    length = int.from_bytes(sys.stdin.buffer.read(4), "big")
-    return sys.stdin.buffer.read(length)
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-"""
-
-Fake = Callable[[str], Path]
-Open = Callable[[str], VllmTarget]
-
-
-def message(answer: Answer) -> bytes:
-    body = msgspec.msgpack.encode(answer)
-    return len(body).to_bytes(4, "big") + body
-
 
 STUBBORN = """
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -57,74 +33,6 @@ for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
 while True:
     time.sleep(600)
 """
-
-HELLO = f"send({message(Hello('0.23.0'))!r})\n"
-
-
-@pytest.fixture
-def pid(tmp_path: Path) -> Path:
-    return tmp_path / "pid"
-
-
-@pytest.fixture
-def fake(tmp_path: Path, pid: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """Makes an interpreter that does what it is told instead of running the worker."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(scratch))
-
-    def write(body: str) -> Path:
-        program = tmp_path / "worker.py"
-        program.write_text(PREAMBLE.format(pid=str(pid)) + body)
-        python = tmp_path / "python"
-        python.write_text(f'#!/bin/sh\n"{sys.executable}" "{program}"\n')
-        python.chmod(0o755)
-        return python
-
-    return write
-
-
-@pytest.fixture
-def opened(fake: Fake) -> Iterator[Open]:
-    targets: list[VllmTarget] = []
-
-    def start(body: str) -> VllmTarget:
-        targets.append(VllmTarget(fake(HELLO + body), start_seconds=SOON, answer_seconds=PATIENCE))
-        return targets[-1]
-
-    yield start
-    for target in targets:
-        target.close()
-
-
-def told_by(act: Callable[[], object]) -> str:
-    started = time.monotonic()
-    with pytest.raises(UserError) as caught:
-        act()
-    assert time.monotonic() - started < SOON
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
-
-
-def assert_nothing_left(pid: Path) -> None:
-    """The worker is gone, though a shell had started it, and so is the folder that it saw us through."""
-    deadline = time.monotonic() + SOON
-    number = int(pid.read_text())
-    while is_alive(number):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert not list((pid.parent / "scratch").iterdir())
-
-
-def is_alive(number: int) -> bool:
-    """Whether the process runs: one that has ended may still wait to be collected."""
-    try:
-        status = Path(f"/proc/{number}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
-
 
 DURING_START = {
     "hangs": ("say('importing torch'); time.sleep(600)", "did not answer within 2 s: importing torch"),
@@ -155,7 +63,7 @@ DURING_START = {
         "say('sorry'); send(b'\\xff\\xff\\xff\\xff'); time.sleep(600)",
         "sent what is not a message (a message of 4294967295 bytes is announced): sorry",
     ),
-    "announces nothing": ("send(b'\\x00\\x00\\x00\\x00'); time.sleep(600)", "has died"),
+    "announces nothing": ("send(b'\\x00\\x00\\x00\\x00'); time.sleep(600)", "an empty one"),
     "answers unasked": (
         f"send({message(Ran((), 0.0))!r}); time.sleep(600)",
         "did not introduce itself",
