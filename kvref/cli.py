@@ -2,8 +2,10 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import msgspec
 from cyclopts import App, CycloptsError, Parameter
@@ -15,32 +17,42 @@ from kvref.bench import report as bench_report
 from kvref.bench import runner as bench_runner
 from kvref.bench.worker import Settings as BenchSettings
 from kvref.errors import UserError
-from kvref.fuzz.campaign import WITNESSED, Level, Settings, run
+from kvref.fuzz import safe
+from kvref.fuzz.campaign import WITNESSED, Settings, run
 from kvref.fuzz.configurations import Profile
 from kvref.fuzz.report import (
     difference_table,
     progress,
+    safe_summary,
     summary,
     tell_finding,
     tell_report,
+    tell_safe,
     write_json,
     write_trace,
 )
 from kvref.judge import Finding
-from kvref.operations import trace_schema
+from kvref.operations import Trace, trace_schema
 from kvref.replay import read_trace
 from kvref.replay import replay as replay_trace
 from kvref.targets.base import Target
+from kvref.targets.deviations import Verdict
 from kvref.targets.picture import Opener
 from kvref.targets.reference import ReferenceSession
 from kvref.targets.registry import names, open_target
+from kvref.targets.vllm.reproducer import reproducer as reproducer_of
 
 DIVERGED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 SHOWN_FINDINGS = 3
+ATTEMPTS = 400
+"""So many attempts shrink a finding, to see whether it is known."""
 REPEATS = 5
 QUICK_REPEATS = 2
+DEMO_REQUESTS = 16
+QUICK_DEMO_REQUESTS = 6
+DEMO_REPEATS = 3
 
 
 class _Console(Console):
@@ -55,6 +67,17 @@ console = _Console()
 
 def _tell(line: str) -> None:
     console.print(line, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _needing_torch(what: str) -> Iterator[None]:
+    """For imports of what needs torch, which is optional, and slow to import."""
+    try:
+        yield
+    except ModuleNotFoundError as absent:
+        if absent.name != "torch":
+            raise
+        raise UserError(f"{what} needs torch: pip install 'kvref[dataplane]'") from absent
 
 
 def _open(target: str, python: Path | None) -> Target:
@@ -73,7 +96,7 @@ def fuzz(
     seed: int = 1,
     cases: int | None = None,
     seconds: float | None = None,
-    level: Level = "exact",
+    level: Literal["exact", "invariants", "safe"] = "exact",
     profile: Profile = "mixed",
     length: int = 60,
     first: int = 0,
@@ -96,7 +119,8 @@ def fuzz(
         How long at the most.
     level
         `exact` compares everything with the reference after every operation; `invariants`
-        checks what must always hold, on a target that runs in this process.
+        checks what must always hold, on a target that runs in this process; `safe` puts data
+        behind the block ids of any manager, and checks every read (needs torch).
     profile
         `mixed` draws everything, what is known to deviate included; `clean` leaves that out.
     length
@@ -104,7 +128,8 @@ def fuzz(
     first
         The number of the first case: a case is repeated by its seed, profile and number.
     witnessed
-        At level exact the invariants are checked on one case in so many: 1 checks all.
+        The invariants are checked on one case in so many: 1 checks all. At level safe only where
+        the target runs in this process.
     python
         An interpreter that has the target, instead of an environment made for it.
     findings
@@ -122,6 +147,10 @@ def fuzz(
     if cases is None and seconds is None:
         cases = 500
     opened = _open(target, python)
+    if level == "safe":
+        return _fuzz_safe(
+            opened, safe.Settings(seed, cases, seconds, profile, length, first, witnessed), findings, report
+        )
     opener: Opener = ReferenceSession
     if level == "invariants":
         own = getattr(opened, "opener", None)
@@ -144,7 +173,51 @@ def fuzz(
     return DIVERGED if seen.findings else 0
 
 
-def _keep(found: list[Finding], folder: Path, target: str) -> UserError | None:
+def _fuzz_safe(opened: Target, settings: safe.Settings, findings: Path, report: Path | None) -> int:
+    if not isinstance(opened, safe.SafeTarget):
+        raise UserError(
+            f"level safe asks a target one operation at a time, which {opened.name} cannot: use exact"
+        )
+    console.print(
+        f"{opened.name}, level safe, seed {settings.seed}, profile {settings.profile}", highlight=False
+    )
+
+    with _needing_torch("level safe"):
+        from kvref.fuzz.play import play  # noqa: PLC0415
+        from kvref.fuzz.shrink import shrink  # noqa: PLC0415
+        from kvref.survey.catalogue import KNOWN, which  # noqa: PLC0415
+
+    own = opened.capabilities.is_sound
+    catalogue = [one for one in KNOWN if one.shared or not own]
+
+    def recognise(finding: Finding) -> str | None:
+        if opened.catalogue:
+            known = replay_trace(ReferenceSession, opened, finding.trace).known
+            if known is not None and known.verdict is Verdict.UNSAFE:
+                return known.id
+        small = shrink(finding.trace, opened, budget=ATTEMPTS)
+        found = which(catalogue, small.trace, small.wrong[0]) if small else None
+        return found.id if found is not None else None
+
+    try:
+        with progress(console) as tell:
+            seen = safe.run(settings, opened, play, recognise, tell)
+        for number, finding in enumerate(seen.findings[:SHOWN_FINDINGS]):
+            small = None if seen.failure else shrink(finding.trace, opened)
+            if small is not None:
+                seen.findings[number] = Finding(small.trace, small.trace.operations[-1], small.wrong)
+    finally:
+        opened.close()
+    tell_safe(console, seen, {one.id: one.title for one in KNOWN})
+    unwritten = _keep(seen.findings, findings, opened.name, safe_level=True)
+    if report is not None:
+        write_json(report, safe_summary(seen))
+    if seen.failure or unwritten:
+        raise UserError(str(seen.failure or unwritten))
+    return DIVERGED if seen.findings else 0
+
+
+def _keep(found: list[Finding], folder: Path, target: str, *, safe_level: bool = False) -> UserError | None:
     """Write the traces of findings and tell the first ones, even if they cannot be written."""
     unwritten = None
     for number, finding in enumerate(found):
@@ -154,13 +227,18 @@ def _keep(found: list[Finding], folder: Path, target: str) -> UserError | None:
         except UserError as failure:
             unwritten = failure
         if number < SHOWN_FINDINGS:
-            tell_finding(console, finding, target, path)
+            tell_finding(console, finding, target, path, safe_level=safe_level)
     return unwritten
 
 
 @app.command
 def replay(
-    trace: Path, *, target: str = "vllm==0.23.0", python: Path | None = None, until: int | None = None
+    trace: Path,
+    *,
+    target: str = "vllm==0.23.0",
+    level: Literal["exact", "safe"] = "exact",
+    python: Path | None = None,
+    until: int | None = None,
 ) -> int:
     """Replay a trace on a target, against the reference.
 
@@ -170,6 +248,9 @@ def replay(
         A JSON file, as `kvref fuzz` writes it.
     target
         What to replay it on: see `kvref targets`.
+    level
+        `exact` compares everything with the reference after every operation; `safe` keeps
+        data behind the target's block ids, and tells what is read wrong, lost or never ends.
     python
         An interpreter that has the target, instead of an environment made for it.
     until
@@ -182,6 +263,8 @@ def replay(
         loaded = msgspec.structs.replace(loaded, operations=loaded.operations[: until + 1])
     opened = _open(target, python)
     try:
+        if level == "safe":
+            return _tell_safe(trace, opened, loaded)
         judgement = replay_trace(ReferenceSession, opened, loaded)
     finally:
         opened.close()
@@ -196,6 +279,44 @@ def replay(
     if finding is not None:
         tell_finding(console, finding, opened.name, None)
         return DIVERGED
+    return 0
+
+
+def _tell_safe(path: Path, target: Target, trace: Trace) -> int:
+    with _needing_torch("level safe"):
+        from kvref.replay_safe import replay_safe  # noqa: PLC0415
+    wrong, at = replay_safe(trace, target)
+    total = len(trace.operations)
+    if not wrong:
+        console.print(f"{path}: {total} operations performed, nothing is wrong", highlight=False)
+        return 0
+    where = f"operation {at} of {total}: {trace.operations[at]}" if at is not None else "when nothing follows"
+    console.print(f"{path}: wrong at {where}", highlight=False, soft_wrap=True)
+    console.print(difference_table(wrong, target.name, "due"))
+    return DIVERGED
+
+
+@app.command
+def reproducer(trace: Path, *, release: str = "0.23.0", out: Path | None = None) -> int:
+    """Write a trace as a Python file that shows its fault with vLLM alone, as for an issue.
+
+    Parameters
+    ----------
+    trace
+        A JSON file, as `kvref fuzz --level safe` writes it.
+    release
+        The release of vLLM whose API the file uses.
+    out
+        The file to write; standard output, if it is not given.
+    """
+    text = reproducer_of(read_trace(trace), release)
+    if out is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        out.write_text(text)
+    except OSError as failure:
+        raise UserError(f"{out} cannot be written ({failure.strerror}): choose another place") from failure
     return 0
 
 
@@ -259,6 +380,91 @@ def bench(
     if plot is not None:
         drawing.draw(plot, result)
     return DIVERGED if any(found.disagreements for found in result.releases) else 0
+
+
+@app.command
+def demo(
+    *,
+    seed: int = 1,
+    requests: int | None = None,
+    device: str = "cpu",
+    target: str = "optimized",
+    quick: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Decode with a tiny hybrid transformer through a manager's block tables, and check every logit.
+
+    The same model without any cache says what is right: where a logit differs, the exit code is 1.
+
+    Parameters
+    ----------
+    seed
+        All of the model, the requests and the schedule follow from it.
+    requests
+        How many requests: 16, or 6 with `--quick`, if it is not given.
+    device
+        Where the tensors are: `cpu`, `cuda`, or another device of torch's.
+    target
+        The manager: `optimized`, `reference`, or `compiled` where it is built.
+    quick
+        Fewer requests, and one repetition.
+    """
+    _positive(requests, "--requests")
+    with _needing_torch("demo"):
+        from kvref.dataplane.transformer import demo as decoding  # noqa: PLC0415
+        from kvref.dataplane.transformer import report as demo_report  # noqa: PLC0415
+    result = decoding.demonstrate(
+        target,
+        device,
+        seed=seed,
+        requests=requests or (QUICK_DEMO_REQUESTS if quick else DEMO_REQUESTS),
+        repeats=1 if quick else DEMO_REPEATS,
+    )
+    demo_report.tell(console, result)
+    return 0 if result.agrees else DIVERGED
+
+
+@app.command
+def survey(
+    *,
+    release: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    operations: int = 100_000,
+    seed: int = 1,
+    data: Path = Path("docs/survey.json"),
+    out: Path = Path("docs/survey.md"),
+    reproducers: Path = Path("reproducers/managers"),
+    again: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Play every release of vLLM at level safe, and write a page of what each does wrong.
+
+    Exit code 1 if there is a finding that the catalogue does not know.
+
+    Parameters
+    ----------
+    release
+        A release to survey; may be given several times. The newest of each minor release since 0.11, if
+        none is given.
+    operations
+        So many operations at least on each release.
+    seed
+        All cases follow from it.
+    data
+        Where results are kept; releases that are there, with as many operations and this seed, are not
+        surveyed again.
+    out
+        The page.
+    reproducers
+        The folder for a Python file a finding, in vLLM's own classes.
+    again
+        Survey all releases again.
+    """
+    _positive(operations, "--operations")
+    with _needing_torch("survey"):
+        from kvref.survey import releases as surveys  # noqa: PLC0415
+    found = surveys.survey(release or surveys.RELEASES, operations, seed, data, again=again, tell=_tell)
+    written = surveys.write_reproducers(found, reproducers)
+    surveys.write_page(found, out)
+    _tell(f"{out}: {len(found.releases)} releases; {reproducers}: {len(written)} files")
+    return DIVERGED if any(one.unknown for one in found.releases) else 0
 
 
 @app.command

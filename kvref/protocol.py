@@ -83,7 +83,7 @@ class Scheduler:
     step: list[Scheduled] | None = None
     found: tuple[str, int] | None = None
 
-    def violation(self, operation: Operation) -> str | None:  # noqa: C901, PLR0911
+    def violation(self, operation: Operation) -> str | None:  # noqa: C901, PLR0911, PLR0912
         """Why `operation` must not come next, with the rule's id; None if it may."""
         if isinstance(operation, NewRequest):
             taken = operation.request in self.books
@@ -113,6 +113,8 @@ class Scheduler:
                 fits = 1 <= len(tokens) <= book.due
                 return None if fits else f"PROTO-5: {book.due} outputs are due"
             case CacheBlocks(tokens=tokens):
+                if book.phase is Phase.LOADING and self.is_in_flight(book):
+                    return "PROTO-21: the step that began the load has not run"
                 known = min(book.computed - book.expected, book.tokens)
                 holds = book.phase in (Phase.LOADING, Phase.RUNNING)
                 fits = holds and tokens <= known
@@ -121,7 +123,7 @@ class Scheduler:
                 fits = tokens <= book.computed
                 return None if fits else f"PROTO-6: {book.computed} tokens are computed"
             case ContinueRequest(computed=computed):
-                rests = book.phase is Phase.RUNNING and not self._is_in_flight(book)
+                rests = book.phase is Phase.RUNNING and not self.is_in_flight(book)
                 fits = rests and not book.due and computed == book.computed < book.tokens
                 return None if fits else "REQ-7: a session goes on when its step has ended"
         return None
@@ -161,7 +163,8 @@ class Scheduler:
             return f"PROTO-2: the request has {book.tokens} tokens, not {total}"
         return None
 
-    def _is_in_flight(self, book: Book) -> bool:
+    def is_in_flight(self, book: Book) -> bool:
+        """Whether a step that has not run has a share of this request."""
         steps = [*self.launched, *([self.step] if self.step is not None else [])]
         return any(share.book is book for step in steps for share in step)
 
@@ -204,6 +207,7 @@ class Scheduler:
         book.computed += (operation.hit or 0) + operation.external
         if operation.delay:
             book.phase = Phase.LOADING
+            self.step.append(Scheduled(book, 0, book.preemptions))
             return
         remaining = book.unscheduled
         outputs = 1 + operation.new - remaining if operation.new >= remaining else 0

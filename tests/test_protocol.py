@@ -223,7 +223,12 @@ def test_a_loading_request_does_not_run() -> None:
 
 
 def test_no_more_is_cached_than_was_loaded() -> None:
-    assert "PROTO-3" in loading().why_not(CacheBlocks("r", 10))
+    assert "PROTO-3" in loading().does(StepEnds()).why_not(CacheBlocks("r", 10))
+
+
+def test_a_load_is_not_done_before_the_step_that_began_it() -> None:
+    assert "PROTO-21" in loading().why_not(CacheBlocks("r", 9))
+    assert loading().does(StepEnds()).may(CacheBlocks("r", 9))
 
 
 def test_when_everything_is_loaded_one_token_is_left_to_compute() -> None:

@@ -11,12 +11,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from invariants.view import View, Violation
+from invariants.view import View
 from kvref.compare import Difference
 from kvref.errors import UserError
-from kvref.fuzz.cases import Case, Notice, draw_case
+from kvref.fuzz.cases import Case, Notice, draw_case, is_careful
 from kvref.fuzz.configurations import Profile
 from kvref.fuzz.coverage import Coverage
 from kvref.judge import Finding, judge
@@ -24,6 +24,9 @@ from kvref.operations import Configuration, Observation, Operation
 from kvref.targets.base import CaseResult, Target
 from kvref.targets.picture import Opener
 from kvref.witness import Witness
+
+if TYPE_CHECKING:
+    from kvref.dataplane.safety import Safety
 
 Level = Literal["exact", "invariants"]
 
@@ -58,7 +61,8 @@ class Report:
     """What a campaign has seen so far.
 
     `operations` counts those that were compared; `lengths` has them by case. `coverage` counts the
-    cases that were compared to their full length. `failure` is why the target could not go on.
+    cases that were compared to their full length. `slots_checked` counts slots of tokens and states that
+    the data plane saw read. `failure` is why the target could not go on.
     """
 
     target: str
@@ -73,6 +77,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
     witnessed: int = 0
+    slots_checked: int = 0
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
     failure: UserError | None = None
@@ -158,19 +163,28 @@ def _batches(
 
 
 def _draw(settings: Settings, number: int, opener: Opener, target: Target, report: Report) -> Case:
-    """Draw a case; on some, hold the reference against the invariants at once."""
-    broken: list[tuple[Operation, Violation]] = []
+    """Draw a case; hold the reference against the invariants on some, and careful ones against the data."""
+    broken: list[tuple[Operation, Difference]] = []
+    witnessed = settings.level == "invariants" or number % settings.witnessed == 0
+    safety_of = _data_plane() if is_careful(number) else None
+    following: list[Safety] = []
 
     def notice(configuration: Configuration) -> Notice:
-        witness = Witness(configuration)
-        report.witnessed += 1
+        witness = Witness(configuration) if witnessed else None
+        report.witnessed += witnessed
+        if safety_of is not None:
+            following.append(safety_of(configuration, opener))
 
         def see(operation: Operation, observation: Observation, view: View) -> None:
-            broken.extend((operation, v) for v in witness.sees(operation, observation, view))
+            if witness is not None:
+                found = witness.sees(operation, observation, view)
+                broken.extend((operation, Difference(v.invariant, "holds", v.message)) for v in found)
+            # After a caller's mistake there is nothing to follow.
+            for safety in following if observation.error is None else ():
+                broken.extend((operation, wrong) for wrong in safety.sees(operation, observation))
 
         return see
 
-    witnessed = settings.level == "invariants" or number % settings.witnessed == 0
     case = draw_case(
         settings.seed,
         settings.profile,
@@ -178,12 +192,22 @@ def _draw(settings: Settings, number: int, opener: Opener, target: Target, repor
         settings.length,
         opener,
         target.catalogue,
-        notice if witnessed else None,
+        notice if witnessed or safety_of is not None else None,
     )
+    report.slots_checked += sum(safety.checked for safety in following)
     if broken:
-        told = tuple(Difference(v.invariant, "holds", v.message) for _, v in broken[:SHOWN])
+        told = tuple(difference for _, difference in broken[:SHOWN])
         report.findings.append(Finding(case.trace, broken[0][0], told))
     return case
+
+
+def _data_plane() -> "type[Safety] | None":
+    """What follows careful cases, where torch is installed."""
+    try:
+        from kvref.dataplane.safety import Safety  # noqa: PLC0415 - torch is optional, and slow
+    except ModuleNotFoundError:
+        return None
+    return Safety
 
 
 def _settle(

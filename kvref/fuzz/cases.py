@@ -33,6 +33,14 @@ class Case:
     coverage: Coverage
 
 
+def is_careful(number: int) -> bool:
+    """Whether the scheduler of this case keeps what no manager can know: every second one's does.
+
+    Then a sound manager's reads find what they should, and the data plane can follow it.
+    """
+    return number % 2 == 0
+
+
 def random_of(seed: int, profile: Profile, number: int) -> Random:
     """The generator of one case. Equal arguments give equal choices, on every machine."""
     return Random(f"{seed}/{profile}/{number}")  # noqa: S311 - not for secrets
@@ -66,7 +74,7 @@ def draw_case(
         situation = Situation(configuration, session, operation)
         return profile == "clean" and met_by(catalogue, situation) is not None
 
-    caller = Caller(rng, configuration, player.apply, avoids, length)
+    caller = Caller(rng, configuration, player.apply, avoids, length, careful=is_careful(number))
     operations = caller.run()
     if profile == "mixed" and chance(rng, 0.1):
         mistake = draw_mistake(rng, configuration, caller.scheduler)

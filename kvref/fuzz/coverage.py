@@ -92,29 +92,39 @@ class Watch:
 
     def __init__(self, configuration: Configuration) -> None:
         self.coverage = Coverage()
+        self.met: set[str] = set()
+        """The kinds and features that the case has had so far."""
         self._groups = [_kind(group) for group in configuration.groups]
         self._general = {*self._groups, *_features(configuration)}
+        self.met |= self._general
         self._requests: dict[str, set[str]] = {}
 
-    def see(self, operation: Operation, observation: Observation, before: View, after: View) -> None:
-        """Count one operation that was performed, and what it did to the state."""
+    def see(
+        self, operation: Operation, observation: Observation, before: View | None, after: View | None
+    ) -> None:
+        """Count one operation that was performed, and what it did to the state, where that can be seen."""
         match operation:
             case NewRequest(request=name):
                 self._requests[name] = set(_request_features(operation))
+                self.met |= self._requests[name]
             case ContinueRequest(request=name):
                 self._requests[name].add("streaming")
+                self.met.add("streaming")
             case Lookup(request=name, preemptions=preemptions):
                 if preemptions:
                     self._requests[name].add("preempted")
+                    self.met.add("preempted")
                 if observation.tokens:
                     self._count("hit", self._general | self._requests[name])
             case Allocate(request=name):
                 own = self._general | self._requests[name] | set(_allocation_features(operation))
+                self.met |= own
                 if operation.hit:
                     self._count("hit", set(_allocation_features(operation)))
                 if observation.blocks is None:
                     self._count("refusal", own)
-                evicted = {self._groups[group] for group in _evicted_groups(before, after)}
+                lost = _evicted_groups(before, after) if before and after else set()
+                evicted = {self._groups[group] for group in lost}
                 if evicted:
                     self._count("eviction", (own - set(self._groups)) | evicted)
 

@@ -8,6 +8,7 @@ prefill. Every choice comes from one seeded generator, so a case repeats exactly
 from collections.abc import Callable
 from random import Random
 
+from kvref.fuzz.care import Care
 from kvref.fuzz.configurations import chance
 from kvref.operations import (
     Allocate,
@@ -44,6 +45,10 @@ Avoids = Callable[[Operation], bool]
 VOCABULARY = 40
 MAX_LIVE = 6
 MAX_ITEMS = 4
+MOST_AFTER = 60
+"""So many operations at the most wind a case down."""
+
+MOST_STEPS_ALONE = 8
 
 
 class CaseOver(Exception):  # noqa: N818 - not an error
@@ -53,11 +58,19 @@ class CaseOver(Exception):  # noqa: N818 - not an error
 class Caller:
     """A scheduler with random habits.
 
-    `apply` performs an operation; `avoids` tells operations that this case stays clear of.
+    `apply` performs an operation; `avoids` tells operations that this case stays clear of. A careful
+    scheduler also keeps what no manager can know: see `Care`.
     """
 
     def __init__(
-        self, rng: Random, configuration: Configuration, apply: Apply, avoids: Avoids, length: int
+        self,
+        rng: Random,
+        configuration: Configuration,
+        apply: Apply,
+        avoids: Avoids,
+        length: int,
+        *,
+        careful: bool = False,
     ) -> None:
         self.rng = rng
         self.configuration = configuration
@@ -75,10 +88,16 @@ class Caller:
         self.reserving = chance(rng, 0.15)
         self.chatty = rng.choice((0.0, 0.05, 0.2))
         self.budget = 0
-        self.scheduler = Scheduler(configuration.max_model_len, self.lookahead)
+        self.care = Care(configuration) if careful else None
+        drafts = (
+            self.care.drafts(self.lookahead, asynchronous=self.asynchronous) if self.care else self.lookahead
+        )
+        self.scheduler = Scheduler(configuration.max_model_len, drafts)
         self._apply = apply
         self._avoids = avoids
         self._live: list[str] = []
+        self._untold: str | None = None
+        """An admitted request whose table the worker was not told yet."""
         self._answers: dict[str, int] = {}
 
     def run(self) -> list[Operation]:
@@ -88,6 +107,53 @@ class Caller:
                 self._step()
         except CaseOver:
             return self.operations
+
+    def wind_down(self) -> None:
+        """End the case as a server would: steps end, one request runs on alone, then all leave.
+
+        What a manager still refuses then, or still holds, it would refuse or hold for ever.
+        """
+        self.length += MOST_AFTER
+        try:
+            if self._untold is not None:
+                self.do(GetBlocks(self._untold))
+            self._outputs()
+            while self.scheduler.step is not None or self.scheduler.launched:
+                self.do(StepEnds())
+                self._outputs()
+            for book in self._books(Phase.LOADING):
+                self.do(CacheBlocks(book.name, book.computed))
+            running = self._books(Phase.RUNNING)
+            alone = self.rng.choice(running) if running else None
+            for book in self._books(Phase.RUNNING):
+                if book is not alone:
+                    self._finish(book)
+            if alone is not None:
+                self._run_alone(alone)
+                self._finish(alone)
+            self.do(Reset())
+            self._arrive()
+            self.do(NewStep())
+            self._admit(self.scheduler.books[self._live[-1]])
+        except CaseOver:
+            pass
+
+    def _run_alone(self, book: Book) -> None:
+        for _ in range(MOST_STEPS_ALONE):
+            room = self.configuration.max_model_len - 1 - book.computed
+            budget = self.configuration.max_num_batched_tokens or self.configuration.max_model_len
+            new = min(book.unscheduled, room, budget)
+            if self.care:
+                new = self.care.known(book.computed, new)
+            new = self._whole_states(book, book.computed, new)
+            if new <= 0:
+                return
+            self.do(NewStep())
+            granted = self.do(Allocate(book.name, book.computed, new)).blocks is not None
+            self.do(StepEnds())
+            if not granted:
+                return
+            self._outputs()
 
     def do(self, operation: Operation) -> Observation:
         """Perform a legal operation, and note it."""
@@ -99,6 +165,11 @@ class Caller:
         observation = self._apply(operation)
         self.scheduler.record(operation, observation)
         return observation
+
+    def _offer(self, operation: Operation) -> None:
+        """Perform an operation that nothing depends on, unless this case stays clear of it."""
+        if not self._avoids(operation):
+            self.do(operation)
 
     def _books(self, phase: Phase) -> list[Book]:
         return [book for name in self._live if (book := self.scheduler.books[name]).phase is phase]
@@ -122,7 +193,7 @@ class Caller:
         self.do(StepEnds())
         self._outputs()
         for book in self._books(Phase.LOADING):
-            if chance(rng, 0.7):
+            if not self.scheduler.is_in_flight(book) and chance(rng, 0.7):
                 self._load(book)
         self._leave()
         self._small_talk()
@@ -146,9 +217,9 @@ class Caller:
         if self.extras:
             operation = self._with_extras(operation, parent)
         self.texts[name] = operation
-        self._live.append(name)
         self._answers[name] = rng.choice((1, 4, 12, 40))
         self.do(operation)
+        self._live.append(name)
 
     def _with_extras(self, plain: NewRequest, parent: NewRequest | None) -> NewRequest:
         rng = self.rng
@@ -194,25 +265,37 @@ class Caller:
         lookup = Lookup(name, book.preemptions)
         if self._avoids(lookup):
             return True
-        hit = self.do(lookup).tokens or 0
+        operation = self._admission(book, self.do(lookup).tokens or 0)
+        if operation is None or self._avoids(operation):
+            return True
+        admitted = self.do(operation).blocks is not None
+        if admitted:
+            self.budget -= operation.new
+            self._untold = name
+            self.do(GetBlocks(name))
+            self._untold = None
+            return True
+        return chance(rng, 0.2)
+
+    def _admission(self, book: Book, hit: int) -> Allocate | None:
+        """What is asked for a request with this hit, None if its states forbid any step now."""
+        rng = self.rng
         rest = book.tokens - hit
-        external = 0
-        if self.connector and rest > 0 and chance(rng, 0.5):
-            external = rng.choice((rest, rest // self.block * self.block, rng.randint(0, rest)))
-        loads = external > 0 and chance(rng, 0.4)
-        new = 0 if loads else min(rest - external, self.budget)
+        external, loads = self._external(hit, rest)
+        new = 0
         if not loads:
+            new = min(rest - external, self.budget)
             if new <= 0:
-                external = max(0, rest - 1)
+                external = self._loadable(hit, max(0, rest - 1), rest)
                 new = 1
             if chance(rng, 0.3):
                 new = rng.randint(1, new)
             new = self._whole_states(book, hit + external, new)
             if new <= 0:
-                return True
+                return None
         encoder = any(isinstance(g, CrossGroup) for g in self.configuration.groups)
-        operation = Allocate(
-            name,
+        return Allocate(
+            book.name,
             book.computed,
             new,
             hit=hit,
@@ -223,21 +306,29 @@ class Caller:
             must_fit=self.gated and chance(rng, 0.7),
             reserved=self._reserved(),
         )
-        if self._avoids(operation):
-            return True
-        admitted = self.do(operation).blocks is not None
-        if admitted:
-            self.budget -= new
-            return True
-        return chance(rng, 0.2)
+
+    def _external(self, hit: int, rest: int) -> tuple[int, bool]:
+        """How many tokens a connector brings, and whether they arrive later [PROTO-3]."""
+        rng = self.rng
+        if not (self.connector and rest > 0 and chance(rng, 0.5)):
+            return 0, False
+        external = rng.choice((rest, rest // self.block * self.block, rng.randint(0, rest)))
+        loads = external > 0 and chance(rng, 0.4)
+        external = self._loadable(hit, external, rest)
+        return external, loads and external > 0
+
+    def _loadable(self, hit: int, wanted: int, rest: int) -> int:
+        return self.care.external(hit, wanted, rest) if self.care else wanted
 
     def _run(self, book: Book) -> None:
         rng = self.rng
         room = min(self.budget, self.configuration.max_model_len - 1 - book.computed)
         new = min(book.unscheduled, room)
+        if self.care:
+            new = self.care.known(book.computed, new)
         if new <= 0:
             return
-        if new == book.unscheduled:
+        if new == book.unscheduled and not (self.care and new > 1):
             new = min(new + rng.randint(0, self.scheduler.drafts), room)
         elif chance(rng, 0.2):
             new = rng.randint(1, new)
@@ -270,6 +361,8 @@ class Caller:
         if not sizes or computed >= max(book.prompt, book.tokens - 1):
             return new
         size = max(sizes)
+        if self.care and computed % size:
+            return new
         last = book.tokens - book.tokens % size
         if self.configuration.use_eagle:
             last = max(last - size, 0)
@@ -328,12 +421,16 @@ class Caller:
             self._finish(book)
             return
         tokens = tuple(rng.randrange(VOCABULARY) for _ in range(rng.randint(1, room)))
+        operation = ContinueRequest(book.name, book.computed, tokens, self._items(len(tokens)))
+        if self._avoids(operation):
+            self._finish(book)
+            return
         self._answers[book.name] = 3
-        self.do(ContinueRequest(book.name, book.computed, tokens, self._items(len(tokens))))
+        self.do(operation)
 
     def _finish(self, book: Book) -> None:
         if self.connector and chance(self.rng, 0.3):
-            self.do(RemoveSkipped(book.name, book.computed))
+            self._offer(RemoveSkipped(book.name, book.computed))
         self._free(book)
         self._live.remove(book.name)
 
@@ -353,7 +450,7 @@ class Caller:
         match rng.randrange(6):
             case 0 if known and self.scheduler.books[name].phase is Phase.RUNNING:
                 # Of a request without a table the query would make one that counts from then on [Q-15].
-                self.do(CommonPrefix(name))
+                self._offer(CommonPrefix(name))
             case 1 if known:
                 self.do(GetBlocks(name))
             case 2:
@@ -367,8 +464,8 @@ class Caller:
                 count = rng.randint(1, 4)
                 blocks = {rng.randrange(1, self.configuration.num_blocks) for _ in range(count)}
                 if self.configuration.num_blocks > 1:
-                    self.do(Evict(tuple(sorted(blocks))))
+                    self._offer(Evict(tuple(sorted(blocks))))
             case _ if known:
-                self.do(RemoveSkipped(name, self.scheduler.books[name].computed))
+                self._offer(RemoveSkipped(name, self.scheduler.books[name].computed))
             case _:
                 pass

@@ -1,7 +1,7 @@
 """Tells a campaign: progress while it runs, tables when it ends, traces of what it found."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from kvref.compare import Difference
 from kvref.errors import UserError
+from kvref.fuzz import safe
 from kvref.fuzz.campaign import Report
 from kvref.fuzz.coverage import EVENTS, REACHABLE, ROWS, UNREACHABLE
 from kvref.judge import Finding
@@ -19,11 +20,19 @@ from kvref.operations import Trace
 from kvref.targets.deviations import Catalogue
 
 SECONDS_A_LINE = 60.0
+SAFE_EVENTS = ("hit", "refusal")
+MOST_REASONS = 12
 
 
-def status(report: Report) -> str:
+def status(report: Report | safe.Report) -> str:
     """Where a campaign is, in one line."""
     total = f"/{report.settings.cases}" if report.settings.cases else ""
+    if isinstance(report, safe.Report):
+        return (
+            f"{report.cases}{total} cases, {report.operations} operations, {report.checked} slots checked, "
+            f"{report.rate:.0f} operations a CPU second, {sum(report.deviations.values())} known findings, "
+            f"{len(report.findings)} new"
+        )
     return (
         f"{report.cases}{total} cases, {report.operations} operations compared, "
         f"{report.rate:.0f} a CPU second, {len(report.configurations)} configurations, "
@@ -33,7 +42,7 @@ def status(report: Report) -> str:
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Callable[[Report], None]]:
+def progress(console: Console) -> Iterator[Callable[[Report | safe.Report], None]]:
     """Shows a campaign at work: a bar on a terminal, one line a minute elsewhere."""
     if console.is_terminal:
         columns = (BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
@@ -48,7 +57,7 @@ def progress(console: Console) -> Iterator[Callable[[Report], None]]:
         return
     told = time.monotonic()
 
-    def tell(report: Report) -> None:
+    def tell(report: Report | safe.Report) -> None:
         nonlocal told
         if time.monotonic() - told >= SECONDS_A_LINE:
             told = time.monotonic()
@@ -84,25 +93,30 @@ def deviation_table(report: Report, catalogue: Catalogue) -> Table:
     return table
 
 
-def difference_table(found: tuple[Difference, ...], actual: str) -> Table:
-    """What two implementations show differently, side by side."""
+def difference_table(found: tuple[Difference, ...], actual: str, expected: str = "reference") -> Table:
+    """What was expected and what was shown, side by side."""
     table = Table(show_lines=True)
-    for column in ("what", "reference", actual):
+    for column in ("what", expected, actual):
         table.add_column(column, overflow="fold")
     for difference in found:
         table.add_row(difference.what, difference.expected, difference.actual)
     return table
 
 
-def tell_finding(console: Console, finding: Finding, target: str, path: Path | None) -> None:
+def tell_finding(
+    console: Console, finding: Finding, target: str, path: Path | None, *, safe_level: bool = False
+) -> None:
     """One finding: the operation, both sides, the configuration, and how to repeat it."""
     console.print(f"[bold]{finding.title}[/bold]")
-    console.print(difference_table(finding.differences, target))
+    console.print(difference_table(finding.differences, target, "due" if safe_level else "reference"))
     console.print(f"operation  {finding.operation}", highlight=False, soft_wrap=True)
     console.print(f"in         {finding.trace.configuration}", highlight=False, soft_wrap=True)
     console.print(f"seed       {finding.trace.seed}, case {finding.trace.case}", highlight=False)
     if path is not None:
-        console.print(f"replay     kvref replay {path} --target {target}", highlight=False, soft_wrap=True)
+        level = " --level safe" if safe_level else ""
+        console.print(
+            f"replay     kvref replay {path} --target {target}{level}", highlight=False, soft_wrap=True
+        )
 
 
 def tell_report(console: Console, report: Report, catalogue: Catalogue) -> None:
@@ -118,9 +132,60 @@ configurations ({report.refused_by_both} refused by both sides)
 {report.whole_share:.1%} of the cases compared to their full length; median {report.median_length} operations
 {report.rate:.0f} operations a CPU second, all processes together; {report.wall_seconds:.0f} s in all; \
 invariants checked on {report.witnessed} cases
+{report.slots_checked} slots of tokens and states were read in careful cases, and hold what they should but for the findings
 seed {report.settings.seed}, profile {report.settings.profile}
 {len(report.findings)} findings"""
     console.print(told, highlight=False, soft_wrap=True)
+
+
+def tell_safe(console: Console, report: safe.Report, titles: Mapping[str, str]) -> None:
+    """What a campaign at level safe has seen, in the end; `titles` are those of known findings."""
+    table = Table(title="took part in", title_justify="left")
+    table.add_column("kind or feature")
+    for event in SAFE_EVENTS:
+        table.add_column(event, justify="right")
+    for row in ROWS:
+        counts = [report.coverage.counts[row, event] for event in SAFE_EVENTS]
+        table.add_row(row, *map(str, counts))
+    console.print(table)
+    if report.refused:
+        told = Table("not constructed", title_justify="left")
+        told.add_column("cases", justify="right")
+        for reason, count in report.refused.most_common(MOST_REASONS):
+            told.add_row(reason, str(count))
+        console.print(told)
+    for name, count in sorted(report.deviations.items()):
+        console.print(f"{name} {count} times: {titles.get(name, '')}", highlight=False, soft_wrap=True)
+    told_last = f"""\
+{report.operations} operations in {report.cases} cases, {len(report.configurations)} configurations: \
+{report.checked} slots of tokens and states were read, and hold what they should but for the findings
+{report.conflated} reads found what the key format conflates (HASH-4, Q-10, Q-11)
+{report.rate:.0f} operations a CPU second, all processes together; {report.wall_seconds:.0f} s in all
+seed {report.settings.seed}, profile {report.settings.profile}
+{len(report.findings)} findings"""
+    console.print(told_last, highlight=False, soft_wrap=True)
+
+
+def safe_summary(report: safe.Report) -> dict[str, object]:
+    """The report as plain data, for `--report`."""
+    counts = report.coverage.counts
+    return {
+        "target": report.target,
+        "seed": report.settings.seed,
+        "profile": report.settings.profile,
+        "level": "safe",
+        "cases": report.cases,
+        "operations": report.operations,
+        "slots_checked": report.checked,
+        "conflated_by_keys": report.conflated,
+        "configurations": len(report.configurations),
+        "not_constructed": dict(report.refused.most_common()),
+        "operations_a_cpu_second": report.rate,
+        "wall_seconds": report.wall_seconds,
+        "deviations": dict(sorted(report.deviations.items())),
+        "coverage": {row: {event: counts[row, event] for event in SAFE_EVENTS} for row in ROWS},
+        "findings": [finding.title for finding in report.findings],
+    }
 
 
 def summary(report: Report) -> dict[str, object]:
@@ -140,6 +205,7 @@ def summary(report: Report) -> dict[str, object]:
         "operations_a_cpu_second": report.rate,
         "wall_seconds": report.wall_seconds,
         "witnessed": report.witnessed,
+        "slots_checked": report.slots_checked,
         "deviations": dict(sorted(report.deviations.items())),
         "coverage": {row: {event: counts[row, event] for event in EVENTS} for row in ROWS},
         "never_seen": [f"{row}: {event}" for row, event in report.coverage.gaps()],

@@ -205,9 +205,15 @@ def test_at_level_invariants_the_target_is_not_run_a_second_time() -> None:
 
 def test_at_level_exact_the_reference_is_witnessed_on_some_cases() -> None:
     report = run(Settings(1, WITNESSED, None), LeaksABlock, FaultyTarget(LeaksABlock), ignore)
-    # The faulty manager takes the reference's place: both sides agree, and only an invariant tells.
+    # The faulty manager takes the reference's place: both sides agree. An invariant tells in case 0, which
+    # is witnessed, and a reset that is refused for no reason in case 2, whose scheduler is careful.
     assert report.witnessed == 1
-    assert [finding.trace.case for finding in report.findings] == [0]
+    assert [finding.trace.case for finding in report.findings] == [0, 2]
+    assert report.findings[1].differences[0].what == "reset, while no request holds a block"
+
+
+def test_what_careful_cases_read_is_checked_in_every_campaign() -> None:
+    assert run(Settings(1, 10, None), ReferenceSession, ReferenceTarget(), ignore).slots_checked > 500
 
 
 # How campaigns end

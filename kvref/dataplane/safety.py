@@ -1,0 +1,60 @@
+"""Level `safe`: every read finds the data that it should, and nobody waits for ever.
+
+What a manager must keep whatever ids it chooses, checked on any implementation.
+"""
+
+from typing import Final, final
+
+from kvref.compare import Difference
+from kvref.dataplane.keys import share_key
+from kvref.dataplane.liveness import Liveness
+from kvref.dataplane.plane import DataPlane
+from kvref.dataplane.worker import Misread
+from kvref.operations import Configuration, Observation, Operation
+from kvref.targets.picture import Opener
+
+
+@final
+class Safety:
+    """Follows one manager from its first operation on.
+
+    `conflated` counts the misreads that follow from the format of keys (HASH-4, Q-10, Q-11), which any
+    manager with these keys shares; they are not told as wrong.
+    """
+
+    def __init__(self, configuration: Configuration, opener: Opener) -> None:
+        self.conflated = 0
+        self._configuration: Final = configuration
+        self._plane: Final = DataPlane(configuration)
+        self._liveness: Final = Liveness(configuration, opener)
+        self._operations: Final[list[Operation]] = []
+
+    @property
+    def checked(self) -> int:
+        """Slots of tokens and states whose content was checked so far."""
+        return self._plane.checked
+
+    def sees(self, operation: Operation, observation: Observation) -> list[Difference]:
+        """What is wrong with what a legal operation returned, or with what a step that ended has read."""
+        self._operations.append(operation)
+        if observation.error is not None:
+            return [Difference("error", "none: the operation is legal", observation.error)]
+        wrong = self._liveness.sees(operation, observation)
+        for misread in self._plane.sees(operation, observation):
+            if self._is_conflated(misread):
+                self.conflated += 1
+            else:
+                wrong.append(self._plane.difference(misread))
+        return wrong
+
+    def ends(self) -> list[Difference]:
+        """What is wrong when no operation follows. Another manager may be built for it."""
+        return self._liveness.ends()
+
+    def _is_conflated(self, misread: Misread) -> bool:
+        holders = self._plane.holders(misread.found, misread.position)
+        size = self._plane.block_size(misread.group)
+        names = [misread.request, *holders]
+        return bool(holders) and share_key(
+            self._configuration, self._operations, size, misread.position, names
+        )
