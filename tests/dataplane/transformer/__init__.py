@@ -1,0 +1,1 @@
+"""The tiny transformer on every manager, and on managers that lie."""
