@@ -1,0 +1,1 @@
+"""What builds, sets up and measures; no part of the package."""
