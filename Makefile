@@ -9,10 +9,21 @@ MUTANTS ?= 40
 MANAGER ?=
 BENCH ?=
 
-.PHONY: fuzz test test-vllm-suite lint prove bench compile mutants nightly clean
+.PHONY: fuzz safe demo survey test test-vllm-suite lint prove bench compile mutants nightly clean
 
 fuzz: $(VENV)/.ready
 	@$(BIN)/kvref fuzz --target $(TARGET) --seed $(SEED) --cases $(CASES)
+
+# Data behind the block ids of any release: TARGET=vllm==0.33.0.
+safe: $(VENV)/.ready
+	@$(BIN)/kvref fuzz --level safe --target $(TARGET) --seed $(SEED) --cases $(CASES)
+
+demo: $(VENV)/.ready
+	@$(BIN)/kvref demo
+
+# Every release: some 8 GB of wheels are downloaded, one after another, and 1 GB of them kept.
+survey: $(VENV)/.ready
+	@$(BIN)/kvref survey
 
 test: $(VENV)/.ready
 	@$(BIN)/pytest -q -n 2
@@ -30,7 +41,8 @@ CROSSHAIR = $(BIN)/crosshair check --extra_plugin tests/spec/crosshair_newtypes.
 
 prove: $(VENV)/.ready
 	@$(CROSSHAIR) --max_uninteresting_iterations=60 \
-		spec/arithmetic.py spec/attention.py spec/capacity.py spec/content.py spec/eviction.py invariants
+		spec/arithmetic.py spec/attention.py spec/capacity.py spec/content.py spec/eviction.py spec/execution.py \
+		invariants
 	@$(CROSSHAIR) --max_uninteresting_iterations=5 spec/hits.py spec/retention.py
 
 bench: $(VENV)/.ready

@@ -226,7 +226,7 @@ OPTIONS: list[tuple[list[object], str]] = [
     (["fuzz", "--seconds", "nan"], "--seconds nan is not positive"),
     (["fuzz", "--first", -1], "--first -1 is negative"),
     (["fuzz", "--cases", "many"], 'unable to convert "many"'),
-    (["fuzz", "--level", "safe"], 'Invalid value "safe" for --level'),
+    (["fuzz", "--level", "hits"], 'Invalid value "hits" for --level'),
     (["fuzz", "--profile", "dirty"], 'Invalid value "dirty" for --profile'),
     (["fuzz", "--colour"], "Unknown option: --colour"),
     (["fuzz", "--seed"], "--seed requires an argument"),

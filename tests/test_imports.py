@@ -53,9 +53,11 @@ def loaded_by(code: str) -> set[str]:
     [
         "import kvref",
         "import kvref.reference, kvref.fuzz.campaign, kvref.replay, kvref.witness",
+        "import kvref.dataplane",
         "import kvref.targets.vllm.target",
         "sys.argv = ['kvref', '--help']; from kvref.cli import main; main()",
         "sys.argv = ['kvref', 'targets']; from kvref.cli import main; main()",
+        "sys.argv = ['kvref', 'demo', '--requests', '0']; from kvref.cli import main; main()",
     ],
 )
 def test_neither_torch_nor_vllm_is_paid_for(code: str) -> None:
