@@ -1,8 +1,8 @@
 """The findings that are known: how each is recognised in a shrunk trace, and what is to be said of it.
 
 A trace that was shrunk has nothing that its finding does not need, so that a recogniser may go by what
-is there. Ids are those of the rule index; what vLLM's scheduler asks for by itself was looked up in its
-code, and is shown by `reproducers/` where it says so.
+is there. Ids are those of the rule index. All traces are legal for `kvref.protocol`: a manager may be asked
+so. Whether vLLM's own scheduler does ask so was not tried here, as it was for the stories in `reproducers/`.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,14 +42,14 @@ class Known:
     """One finding.
 
     `recognises` looks at a shrunk trace, which has nothing that the finding does not need, and at the
-    first thing that is wrong. `caller` says whether vLLM's own scheduler asks for it. A `shared` finding
-    is one of the semantics: our managers do as vLLM does.
+    first thing that is wrong. `when` says what it takes. A `shared` finding is one of the semantics: our
+    managers do as vLLM does.
     """
 
     id: str
     title: str
     harm: Harm
-    caller: str
+    when: str
     upstream: str
     recognises: Recognise
     shared: bool = False
@@ -152,7 +152,7 @@ KNOWN: tuple[Known, ...] = (
         "a recurrent group under EAGLE raises the hit above what the other groups hold: blocks that were never"
         " computed count as computed",
         Harm.WRONG_READ,
-        "yes: EAGLE or MTP on a hybrid model with prefix caching",
+        "EAGLE or MTP on a hybrid model with prefix caching",
         "issue #43559, PRs #45614, #46281",
         _state_raises,
     ),
@@ -160,7 +160,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-3",
         "external blocks of one group are taken from a later group's hits",
         Harm.WRONG_READ,
-        "yes: a connector's tokens on a hybrid model, pool nearly full",
+        "a connector's tokens on a hybrid model, pool nearly full",
         "",
         _takes_anothers,
     ),
@@ -168,7 +168,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-7",
         "a chunk that is not a multiple of the block size hits tokens of the current chunk",
         Harm.WRONG_READ,
-        "yes, with such a chunk",
+        "any such chunk",
         "",
         _ragged,
     ),
@@ -176,7 +176,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-60",
         "a recurrent state is hit in the step that computes it",
         Harm.WRONG_READ,
-        "yes: two prompts with a common prefix in one step",
+        "two prompts with a common prefix in one step",
         "PR #29387",
         _same_step,
     ),
@@ -184,7 +184,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-61",
         "a key leaves out where in its block an image begins",
         Harm.WRONG_READ,
-        "yes: two prompts with one image behind texts of different length",
+        "two prompts with one image behind texts of different length",
         "PR #11646 left the offset out",
         _images,
     ),
@@ -192,7 +192,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-63",
         "a sliding window under EAGLE, finer than the alignment, hits a length whose window it lacks",
         Harm.WRONG_READ,
-        "yes: EAGLE with a draft model of sliding windows and several block sizes",
+        "EAGLE with a draft model of sliding windows and several block sizes",
         "issue #51771 is near",
         _window_cut,
     ),
@@ -200,7 +200,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-4",
         "the block of an external recurrent state is not counted: the pool runs out in the middle of a call",
         Harm.RAISES,
-        "yes: a connector's tokens with aligned states, pool nearly full",
+        "a connector's tokens with aligned states, pool nearly full; from 0.20 to 0.22 its scheduler refuses that",
         "vllm-ascend #11049",
         lambda trace, wrong: _runs_out(trace, wrong) and _aligned(trace) and _loads(trace),
     ),
@@ -208,7 +208,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-65",
         "a negative need of a cross-attention group hides another group's need",
         Harm.RAISES,
-        "yes: an encoder-decoder model, pool nearly full",
+        "an encoder-decoder model, pool nearly full",
         "",
         lambda trace, wrong: _runs_out(trace, wrong) and _has(trace, CrossGroup),
     ),
@@ -216,7 +216,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-64",
         "with KV events, caching a block raises where the block before it is null",
         Harm.RAISES,
-        "yes: windows or chunks with KV events",
+        "windows or chunks with KV events",
         "PR #30544",
         lambda trace, wrong: _caches_badly(trace, wrong) and trace.configuration.enable_kv_cache_events,
     ),
@@ -224,7 +224,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-66",
         "null entries are cached: the null block gets a key, and is hit; the next such entry raises",
         Harm.WRONG_READ,
-        "yes: windows or chunks with prefix caching",
+        "windows or chunks with prefix caching",
         "",
         _caches_nulls,
     ),
@@ -232,7 +232,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-67",
         "a rejection that goes back behind the end of a block raises in an aligned recurrent group",
         Harm.RAISES,
-        "yes: speculative decoding on a hybrid model",
+        "speculative decoding on a hybrid model",
         "",
         _raises("num_required_blocks"),
     ),
@@ -241,7 +241,7 @@ KNOWN: tuple[Known, ...] = (
         "the admission gate leaves out the old running state of a prefill in several steps: a prompt does not fit,"
         " even alone, and is admitted again for ever",
         Harm.STUCK,
-        "yes: a prompt nearly as large as the pool",
+        "a prompt nearly as large as the pool",
         "issue #52520",
         lambda trace, wrong: (
             "admitted whole, alone" in wrong.what
@@ -254,7 +254,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-17",
         "the admission gate lets in a prompt that does not fit, even alone",
         Harm.STUCK,
-        "yes: windows or chunks with hits; the request is preempted and admitted again",
+        "windows or chunks with hits; the request is preempted and admitted again",
         "",
         lambda trace, wrong: "admitted whole, alone" in wrong.what and _has(trace, *WINDOWED, ChunkedGroup),
     ),
@@ -262,7 +262,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-23",
         f"cross attention with prefix caching: {REFUSED_LATE}",
         Harm.RAISES,
-        "no: vLLM turns caching off for such models",
+        "never from vLLM: its configuration turns caching off for encoder-decoder models",
         "",
         _raises("CrossAttentionManager does not support caching"),
     ),
@@ -270,7 +270,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-49",
         f"chunked local attention with EAGLE, or finer than the alignment: {REFUSED_LATE}",
         Harm.RAISES,
-        "no with EAGLE: the configuration turns the hybrid manager off",
+        "with EAGLE never from vLLM: its configuration turns the hybrid manager off",
         "",
         lambda trace, wrong: (
             _raises("eagle + chunked local attention")(trace, wrong)
@@ -281,7 +281,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-53",
         f"context parallelism over a lone group other than full attention: {REFUSED_LATE}",
         Harm.RAISES,
-        "yes, with such a model",
+        "decode context parallelism on such a model",
         "",
         _raises("DCP not support"),
     ),
@@ -289,7 +289,7 @@ KNOWN: tuple[Known, ...] = (
         "Q-62",
         "a sliding window under EAGLE, finer than the alignment, raises at its first hit",
         Harm.RAISES,
-        "yes: EAGLE with windows and several block sizes",
+        "EAGLE with windows and several block sizes",
         "",
         _raises("aligned_length is not compatible with eagle"),
     ),

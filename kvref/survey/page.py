@@ -30,8 +30,9 @@ Generated on {survey.date} by `{command}`; do not edit. Each release from {surve
 played by a careful scheduler for at least {operations:,} operations (seed {survey.seed}), with content behind its
 block ids: every slot that a step reads was checked, and every refusal and leak. Nothing is compared with our own
 manager. A finding is shrunk on the release itself, recognised by what is left of it, and its smallest trace replayed on
-all releases. Sequences that a manager cannot be blamed for, but that vLLM's scheduler asks for, are in
-[`reproducers/`](../reproducers).
+all releases. All of this breaks what a legal scheduler relies on (`kvref/protocol.py`); whether
+vLLM's own scheduler asks for a sequence is said only where it is known. What that scheduler does ask for, and a manager
+cannot be blamed for, is in [`reproducers/`](../reproducers).
 """
 
 
@@ -61,7 +62,7 @@ def _shows(surveyed: Surveyed, one: Known) -> bool:
 
 
 def _finding_table(survey: Survey, known: Sequence[Known]) -> Iterator[str]:
-    yield "| id | harm | what | does vLLM's scheduler ask for it? | shown on | upstream | alone |"
+    yield "| id | harm | what | what it takes | shown on | upstream | alone |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for one in known:
         shown = [surveyed.release for surveyed in survey.releases if _shows(surveyed, one)]
@@ -70,7 +71,7 @@ def _finding_table(survey: Survey, known: Sequence[Known]) -> Iterator[str]:
             one.id,
             one.harm.value,
             one.title,
-            one.caller,
+            one.when,
             _span(survey, shown),
             one.upstream or "-",
             alone,
