@@ -31,7 +31,7 @@ def replay_safe(trace: Trace, target: Target) -> SafeReplay:
     live = _live(target)
     session = _open(trace, live)
     scheduler = Scheduler(trace.configuration.max_model_len, drafts=trace.configuration.max_model_len)
-    safety = Safety(trace.configuration, live.opener)
+    safety = Safety(trace.configuration, live.opener, as_specified=live.capabilities.is_sound)
     following = [*trace.operations[1:], None]
     for line, (wanted, after) in enumerate(zip(trace.operations, following, strict=True)):
         operation = _with_hit(wanted, scheduler)

@@ -13,6 +13,7 @@ from kvref.operations import (
     Configuration,
     ContinueRequest,
     Lookup,
+    MambaGroup,
     NewRequest,
     NewStep,
     Observation,
@@ -26,9 +27,16 @@ from kvref.targets.picture import Opener
 
 @final
 class Liveness:
-    """Follows one manager; `opener` builds another like it, to see what an empty one would grant."""
+    """Follows one manager; `opener` builds another like it, to see what an empty one would grant.
 
-    def __init__(self, configuration: Configuration, opener: Opener) -> None:
+    The semantics' own admission gate leaves out the old running state of an aligned recurrent group, which
+    a prefill in several steps needs beside the new one [Q-68]: that is not told `as_specified`.
+    """
+
+    def __init__(self, configuration: Configuration, opener: Opener, *, as_specified: bool = False) -> None:
+        self._gate_is_short: Final = as_specified and any(
+            isinstance(group, MambaGroup) and group.mode == "align" for group in configuration.groups
+        )
         self._configuration: Final = configuration
         self._opener: Final = opener
         self._scheduler: Final = Scheduler(configuration.max_model_len)
@@ -72,7 +80,8 @@ class Liveness:
         is_admission = book.phase is Phase.WAITING
         if granted:
             if is_admission:
-                self._granted[name] = book.tokens if operation.must_fit else 0
+                is_whole = operation.must_fit and not self._gate_is_short
+                self._granted[name] = book.tokens if is_whole else 0
             if operation.lookahead:
                 # The gate counts no lookahead: slots for drafts can take what the prompt needs [ADMIT-1].
                 self._granted[name] = 0

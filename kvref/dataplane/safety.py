@@ -19,14 +19,15 @@ class Safety:
     """Follows one manager from its first operation on.
 
     `conflated` counts the misreads that follow from the format of keys (HASH-4, Q-10, Q-11), which any
-    manager with these keys shares; they are not told as wrong.
+    manager with these keys shares; they are not told as wrong. Nor is, `as_specified`, what the semantics
+    themselves leave to be desired (Q-68).
     """
 
-    def __init__(self, configuration: Configuration, opener: Opener) -> None:
+    def __init__(self, configuration: Configuration, opener: Opener, *, as_specified: bool = False) -> None:
         self.conflated = 0
         self._configuration: Final = configuration
         self._plane: Final = DataPlane(configuration)
-        self._liveness: Final = Liveness(configuration, opener)
+        self._liveness: Final = Liveness(configuration, opener, as_specified=as_specified)
         self._operations: Final[list[Operation]] = []
 
     @property

@@ -173,7 +173,7 @@ def _draw(settings: Settings, number: int, opener: Opener, target: Target, repor
         witness = Witness(configuration) if witnessed else None
         report.witnessed += witnessed
         if safety_of is not None:
-            following.append(safety_of(configuration, opener))
+            following.append(safety_of(configuration, opener, as_specified=True))
 
         def see(operation: Operation, observation: Observation, view: View) -> None:
             if witness is not None:

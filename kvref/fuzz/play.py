@@ -11,7 +11,7 @@ from kvref.fuzz.coverage import Watch
 from kvref.fuzz.generate import Caller
 from kvref.fuzz.safe import Played, SafeTarget, Settings
 from kvref.operations import Configuration, Observation, Operation, Trace
-from kvref.targets.picture import Opener, Session
+from kvref.targets.picture import Session
 from kvref.witness import Witness
 
 SHOWN = 4
@@ -28,9 +28,10 @@ class _Player:
     """Performs operations on a session, until something is wrong."""
 
     def __init__(
-        self, configuration: Configuration, session: Session, opener: Opener, *, witnessed: bool
+        self, configuration: Configuration, session: Session, target: SafeTarget, *, witnessed: bool
     ) -> None:
-        self.safety = Safety(configuration, opener)
+        is_sound = target.capabilities.is_sound
+        self.safety = Safety(configuration, target.opener, as_specified=is_sound)
         self.watch = Watch(configuration)
         self.wrong: list[Difference] = []
         self._session = session
@@ -62,7 +63,7 @@ def play(settings: Settings, number: int, target: SafeTarget) -> Played:
     except ConfigurationError as refusal:
         return Played(trace, refused=str(refusal), lacking=tuple(lacking))
     witnessed = target.capabilities.is_sound and number % settings.witnessed == 0
-    player = _Player(configuration, session, target.opener, witnessed=witnessed)
+    player = _Player(configuration, session, target, witnessed=witnessed)
 
     def avoids(operation: Operation) -> bool:
         return target.capabilities.lacks(operation) is not None

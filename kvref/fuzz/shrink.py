@@ -65,7 +65,9 @@ class _Following:
         self._capabilities: Final = target.capabilities
         self._session: Final = target.opener(trace.configuration)
         self._legal: Final = Legal(trace.configuration, asynchronous=is_asynchronous(trace.operations))
-        self._safety: Final = Safety(trace.configuration, target.opener)
+        self._safety: Final = Safety(
+            trace.configuration, target.opener, as_specified=target.capabilities.is_sound
+        )
         self.performed: Final[list[Operation]] = []
         self.wrong: list[Difference] = []
 

@@ -42,8 +42,7 @@ class Known:
     """One finding.
 
     `recognises` looks at a shrunk trace, which has nothing that the finding does not need, and at the
-    first thing that is wrong. `when` says what it takes. A `shared` finding is one of the semantics: our
-    managers do as vLLM does.
+    first thing that is wrong. `when` says what it takes.
     """
 
     id: str
@@ -52,7 +51,6 @@ class Known:
     when: str
     upstream: str
     recognises: Recognise
-    shared: bool = False
 
     @property
     def trace(self) -> Trace:
@@ -248,7 +246,6 @@ KNOWN: tuple[Known, ...] = (
             and _aligned(trace)
             and not _has(trace, *WINDOWED, ChunkedGroup)
         ),
-        shared=True,
     ),
     Known(
         "Q-17",

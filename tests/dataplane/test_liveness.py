@@ -8,6 +8,7 @@ from kvref.operations import (
     Free,
     FullGroup,
     Lookup,
+    MambaGroup,
     NewRequest,
     NewStep,
     Observation,
@@ -66,6 +67,16 @@ def test_without_the_gate_or_with_another_that_holds_blocks_it_may_be_refused() 
     other = [*silent(NewRequest("b", (1, 2))), (Lookup("b"), Observation(tokens=0))]
     second = [*ADMITTED, (Allocate("a", 0, 4, hit=0, must_fit=True), GRANTED), *other]
     assert follow(*second, (Allocate("b", 0, 2, hit=0), GRANTED), *refused)[1] == []
+
+
+def test_as_specified_the_gate_of_an_aligned_recurrent_group_may_be_short() -> None:
+    aligned = configuration(MambaGroup(4, "align"))
+    told = [*ADMITTED, (Allocate("a", 0, 4, hit=0, must_fit=True), GRANTED)]
+    told += [*silent(StepEnds(), NewStep()), (Allocate("a", 4, 4), REFUSED)]
+    for as_specified in (True, False):
+        liveness = Liveness(aligned, ReferenceSession, as_specified=as_specified)
+        wrong = [one for operation in told for one in liveness.sees(*operation)]
+        assert len(wrong) == (not as_specified)
 
 
 def test_a_hit_is_not_negative() -> None:
