@@ -58,6 +58,7 @@ mutants: $(VENV)/.ready
 # Fresh seeds: what they find becomes a vector.
 nightly: $(VENV)/.ready
 	@$(BIN)/kvref fuzz --target $(TARGET) --seed $(shell date +%Y%m%d) --cases 25000
+	@$(BIN)/kvref fuzz --level safe --target $(TARGET) --seed $(shell date +%Y%m%d) --cases 10000
 
 $(VENV)/.ready: tools/set_up.py requirements-dev.txt pyproject.toml
 	@$(PYTHON) tools/set_up.py $(VENV) requirements-dev.txt
