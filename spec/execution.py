@@ -5,27 +5,31 @@ read finds the content that it should, whatever ids were chosen. That asks for a
 
 * The worker is told of a request's whole block table at its first step since it was admitted, and
   later of what each allocation appends. It never hears of an entry that became null, but a block that
-  is appended again has moved, and is no longer where it was [PROTO-14].
+  is appended again has moved, and is no longer where it was. Example: told [1, 2], then [3], it holds
+  [1, 2, 3], whatever the manager's own table says by now [PROTO-14].
 * Steps run in the order in which they were launched, each to its end before the next. A request that
-  was freed takes part in the steps that it was launched with; nobody reads their results. So the
-  blocks of a freed request may be allocated at once: whoever gets them writes later [PROTO-15].
-* The groups share the memory behind the block ids: a block that one group writes holds nothing of
-  another's any more [PROTO-22].
-* In one step all requests' keys and values are written, and external tokens are loaded, before any
-  are read. So a full block may be hit in the step that fills it [PROTO-16].
-* A recurrent layer reads all requests' states before it writes any. So a state must not be hit in the
-  step that computes it [PROTO-17, MAMBA-3].
+  was freed takes part in the steps that it was launched with; nobody reads their results. Example: a
+  is freed with its step in flight, and b gets its block for the next step: a writes first, then b, who
+  finds its own [PROTO-15].
+* In one step all requests' keys and values are written, and external tokens are loaded, before any are
+  read. Example: a fills a block, and b, with the same prefix, hits it in the same step [PROTO-16].
+* A recurrent layer reads all requests' states before it writes any. Example: the same hit on a state
+  finds what was there before the step [PROTO-17, MAMBA-3].
 * A token reads what its attention spans, itself included: `positions_read`. Example: window 4, a step
   that computes tokens 8 and 9 reads 5 to 9 [PROTO-18].
 * A step that verifies drafts writes them like tokens. What was rejected stays in its slots until the
-  next step of the request overwrites it, and must not be found by anybody [PROTO-19].
+  next step of the request overwrites it, and must not be found by anybody. Example: 4 and 5 are drafts,
+  4 is right: slot 5 holds nothing of use until token 5 is computed [PROTO-19].
 * A recurrent layer leaves the state behind each draft in a slot of its own, the next step starts from
   that of the last accepted one, and a state at the end of a block is copied to that block if the
   table has one for it: `state_entry`. Example: aligned, blocks of 4, 2 speculative blocks, a step over
   tokens 7, 8, 9, of which 8 and 9 are drafts: the state behind token 7 goes to entry 2, those behind
   8 and 9 to entries 3 and 4; the first is also the end of block 1, and copied there [PROTO-20].
 * An external load begins with the step that it was allocated in, and is not told as done before that
-  step has run. Until it is told as done, nothing of it is there [PROTO-21].
+  step has run. Until it is told as done, nothing of it is there. Example: a loads 8 tokens, and whoever
+  hits its blocks before it is told reads nothing [PROTO-21].
+* The groups share the memory behind the block ids. Example: block 1 in tables of two groups holds what
+  the second one wrote, and nothing of the first's [PROTO-22].
 """
 
 from spec.arithmetic import covering_blocks
