@@ -68,6 +68,9 @@ ROWS = (
     "reserved blocks",
 )
 
+KINDS = ROWS[: ROWS.index("one group")]
+FEATURES = ROWS[ROWS.index("one group") :]
+
 REACHABLE = [(row, event) for row in ROWS for event in EVENTS if (row, event) not in UNREACHABLE]
 """Cells that a campaign should fill."""
 

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Protocol, runtime_checkable
 
 from kvref.compare import Difference
 from kvref.errors import UserError
 from kvref.fuzz.configurations import Profile
-from kvref.fuzz.coverage import Coverage
+from kvref.fuzz.coverage import FEATURES, KINDS, Coverage
 from kvref.judge import Finding
 from kvref.operations import Configuration, Trace
 from kvref.targets.base import Target
@@ -70,6 +71,8 @@ class Report:
     coverage: Coverage = field(default_factory=Coverage)
     by_feature: Counter[str] = field(default_factory=Counter)
     """Operations of the cases that had a kind or feature."""
+    by_pair: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """The same of those that had both a kind and a feature."""
     deviations: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     cpu_seconds: float = 0.0
@@ -152,7 +155,11 @@ def count(report: Report, played: Played, recognise: Recognise) -> None:
     report.checked += played.checked
     report.conflated += played.conflated
     report.coverage.add(played.coverage)
-    report.by_feature.update(dict.fromkeys(played.met, len(played.trace.operations)))
+    operations, met = len(played.trace.operations), played.met
+    report.by_feature.update(dict.fromkeys(met, operations))
+    report.by_pair.update(
+        dict.fromkeys(product(met.intersection(KINDS), met.intersection(FEATURES)), operations)
+    )
     if played.wrong:
         finding = Finding(played.trace, played.trace.operations[-1], played.wrong)
         known = recognise(finding)

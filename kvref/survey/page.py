@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from kvref.fuzz.coverage import ROWS
+from kvref.fuzz import coverage
+from kvref.fuzz.coverage import FEATURES
 from kvref.survey.catalogue import Harm, Known
 from kvref.survey.results import Survey, Surveyed
 
-KINDS = tuple(row for row in ROWS[: ROWS.index("one group")] if row != "sink")
-FEATURES = ROWS[ROWS.index("one group") :]
+KINDS = tuple(kind for kind in coverage.KINDS if kind != "sink")
 MOST_REASONS = 6
 SHORT = {"fault": "**fault**", "sound": "sound", "cannot be asked": "-"}
 
@@ -98,6 +98,9 @@ def _tables(survey: Survey) -> Iterator[str]:
     yield from _grid(survey, KINDS)
     yield "\n## Release by feature\n"
     yield from _grid(survey, FEATURES)
+    yield "\n## Kind by feature, release by release\n"
+    for one in reversed(survey.releases):
+        yield from _pairs(one)
     yield "\n## Each finding's own trace, on every release\n"
     ids = list(survey.releases[0].replayed)
     yield f"| release | {' | '.join(ids)} |"
@@ -115,11 +118,25 @@ def _grid(survey: Survey, rows: Sequence[str]) -> Iterator[str]:
         yield f"| {one.release} | {' | '.join(_cell(one, row) for row in rows)} |"
 
 
+def _pairs(one: Surveyed) -> Iterator[str]:
+    yield f"<details><summary>{one.release}</summary>\n"
+    yield f"| feature | {' | '.join(KINDS)} |"
+    yield f"| --- |{' --- |' * len(KINDS)}"
+    for feature in FEATURES:
+        cells = [_told(one, one.by_pair.get(kind, {}).get(feature, 0), kind, feature) for kind in KINDS]
+        yield f"| {feature} | {' | '.join(cells)} |"
+    yield "\n</details>\n"
+
+
 def _cell(one: Surveyed, row: str) -> str:
-    operations = one.by_feature.get(row, 0)
+    return _told(one, one.by_feature.get(row, 0), row)
+
+
+def _told(one: Surveyed, operations: int, *rows: str) -> str:
+    """How much was checked of these kinds and features together, and the findings that have all of them."""
     if not operations:
         return "-"
-    found = sorted(name for name, met in one.met.items() if row in met)
+    found = sorted(name for name, met in one.met.items() if set(rows) <= set(met))
     return f"{max(1, round(operations / 1000))} k: {', '.join(found) or 'safe'}"
 
 

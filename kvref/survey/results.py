@@ -23,7 +23,8 @@ class Unknown(msgspec.Struct, frozen=True):
 class Surveyed(msgspec.Struct, frozen=True):
     """One release.
 
-    `by_feature` counts operations of cases that had a kind or feature; `findings` counts cases by
+    `by_feature` counts operations of cases that had a kind or feature, `by_pair` of those that had a kind
+    and a feature, by both; `findings` counts cases by
     finding and `met` by finding the kinds and features of its shrunk traces. `replayed` is what became
     of each finding's own trace.
     """
@@ -35,6 +36,7 @@ class Surveyed(msgspec.Struct, frozen=True):
     slots_checked: int
     seconds: float
     by_feature: dict[str, int]
+    by_pair: dict[str, dict[str, int]]
     lacking: dict[str, int]
     refused: dict[str, int]
     findings: dict[str, int]

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -49,6 +49,7 @@ def survey_release(
         slots_checked=report.checked,
         seconds=round(time.monotonic() - began, 1),
         by_feature=dict(sorted(report.by_feature.items())),
+        by_pair=_nested(report.by_pair),
         lacking=dict(sorted(report.lacking.items())),
         refused=dict(report.refused.most_common()),
         findings=dict(sorted(recognised.counts.items())),
@@ -56,6 +57,13 @@ def survey_release(
         unknown=recognised.unknown,
         replayed={one.id: outcome(one.trace, target) for one in known},
     )
+
+
+def _nested(by_pair: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    nested: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for (kind, feature), operations in sorted(by_pair.items()):
+        nested[kind][feature] = operations
+    return dict(nested)
 
 
 def looked_at_again(before: Surveyed, target: safe.SafeTarget, known: Sequence[Known]) -> Surveyed:

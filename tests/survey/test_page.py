@@ -18,7 +18,22 @@ KEPT = msgspec.json.decode((ROOT / "docs" / "survey.json").read_bytes(), type=Su
 
 def surveyed(release: str, *faults: str, **changes: object) -> Surveyed:
     replayed: dict[str, Outcome] = {one.id: "fault" if one.id in faults else "sound" for one in KNOWN}
-    plain = Surveyed(release, 1, 10, 60_000, 100, 1.0, {"full": 60_000}, {}, {}, {}, {}, [], replayed)
+    plain = Surveyed(
+        release,
+        seed=1,
+        cases=10,
+        operations=60_000,
+        slots_checked=100,
+        seconds=1.0,
+        by_feature={"full": 60_000},
+        by_pair={"full": {"EAGLE": 9_000}},
+        lacking={},
+        refused={},
+        findings={},
+        met={},
+        unknown=[],
+        replayed=replayed,
+    )
     return msgspec.structs.replace(plain, **changes)
 
 
@@ -43,6 +58,13 @@ def test_a_cell_says_how_much_was_checked_and_what_was_found() -> None:
     text = told(surveyed("0.1.0", "Q-1", findings={"Q-1": 2}, met={"Q-1": ["full"]}), surveyed("0.2.0"))
     assert "| 0.1.0 | 60 k: Q-1 |" in text
     assert "| 0.2.0 | 60 k: safe | - |" in text
+
+
+def test_a_kind_and_a_feature_are_told_together() -> None:
+    both = surveyed("0.1.0", "Q-1", findings={"Q-1": 2}, met={"Q-1": ["full", "EAGLE"]})
+    assert "| EAGLE | 9 k: Q-1 | - |" in told(both)
+    one = surveyed("0.1.0", "Q-1", findings={"Q-1": 2}, met={"Q-1": ["EAGLE"]})
+    assert "| EAGLE | 9 k: safe | - |" in told(one)
 
 
 def test_what_the_catalogue_does_not_know_is_told() -> None:
