@@ -192,7 +192,9 @@ class Group:
         numbers = self._pool.numbers
         known = [numbers.number(block) for block in hits]
         start = steps.start_of(self._pool.own, self._own, known, computed, 0)
-        return Blocks(steps.start_need(self._own, start, target))
+        # Blocks may have been made by hand: those without a user count as free, wherever they are.
+        free = sum(1 for number in start.kept if number and numbers.block(number).ref_cnt == 0)
+        return Blocks(free + steps.growth_need(self._own, start.length, target, is_new=True))
 
     def bind(
         self, request_id: RequestId, hits: Sequence[KVCacheBlock], local: Tokens, external: Tokens
