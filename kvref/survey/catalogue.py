@@ -126,7 +126,7 @@ def _window_cut(trace: Trace, wrong: Difference) -> bool:
 
 def _takes_anothers(trace: Trace, wrong: Difference) -> bool:
     several = len(trace.configuration.groups) > 1
-    return several and _loads(trace) and " reads " in wrong.what and "token" in wrong.actual
+    return several and _loads(trace) and " reads " in wrong.what and "another group" in wrong.actual
 
 
 def _caches_badly(trace: Trace, wrong: Difference) -> bool:
