@@ -205,7 +205,9 @@ def _data_plane() -> "type[Safety] | None":
     """What follows careful cases, where torch is installed."""
     try:
         from kvref.dataplane.safety import Safety  # noqa: PLC0415 - torch is optional, and slow
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as absent:
+        if absent.name != "torch":
+            raise
         return None
     return Safety
 

@@ -10,6 +10,7 @@ from random import Random
 
 from kvref.fuzz.care import Care
 from kvref.fuzz.configurations import chance
+from kvref.fuzz.prompts import VOCABULARY, Prompts
 from kvref.operations import (
     Allocate,
     AppendTokens,
@@ -22,11 +23,9 @@ from kvref.operations import (
     Free,
     FullGroup,
     GetBlocks,
-    Item,
     Lookup,
     MambaGroup,
     MLAGroup,
-    NewRequest,
     NewStep,
     Observation,
     Operation,
@@ -42,9 +41,7 @@ from kvref.protocol import Book, Phase, Scheduler
 Apply = Callable[[Operation], Observation]
 Avoids = Callable[[Operation], bool]
 
-VOCABULARY = 40
 MAX_LIVE = 6
-MAX_ITEMS = 4
 MOST_AFTER = 60
 """So many operations at the most wind a case down."""
 
@@ -76,14 +73,12 @@ class Caller:
         self.configuration = configuration
         self.length = length
         self.operations: list[Operation] = []
-        self.texts: dict[str, NewRequest] = {}
         self.block = max(group.block_size for group in configuration.groups) if configuration.groups else 4
         self.asynchronous = chance(rng, 0.25)
         self.connector = chance(rng, 0.3)
         self.lookahead = rng.choice((0, 0, 0, 1, 2, 4))
         self.varying_lookahead = chance(rng, 0.1)
-        # Pickled bytes depend on which strings are one object, which no trace can tell [Q-20].
-        self.extras = configuration.hash_function != "sha256" and chance(rng, 0.45)
+        self.prompts = Prompts(rng, configuration, self.block)
         self.gated = chance(rng, 0.25)
         self.reserving = chance(rng, 0.15)
         self.chatty = rng.choice((0.0, 0.05, 0.2))
@@ -201,59 +196,11 @@ class Caller:
     # Arrival
 
     def _arrive(self) -> None:
-        rng = self.rng
-        name = f"r{len(self.texts)}"
-        parent = self.texts[rng.choice(list(self.texts))] if self.texts and chance(rng, 0.75) else None
-        longest = self.configuration.max_model_len - 2
-        shared: tuple[int, ...] = ()
-        if parent is not None:
-            length = len(parent.tokens)
-            cut = rng.choice((length, length // self.block * self.block, rng.randint(0, length)))
-            shared = parent.tokens[: min(cut, longest)]
-        wanted = rng.choice((0, 1, self.block, rng.randint(1, longest), rng.randint(1, longest)))
-        fresh = max(0 if shared else 1, min(wanted, longest - len(shared)))
-        tokens = shared + tuple(rng.randrange(VOCABULARY) for _ in range(fresh))
-        operation = NewRequest(name, tokens, skip_reading=chance(rng, 0.04))
-        if self.extras:
-            operation = self._with_extras(operation, parent)
-        self.texts[name] = operation
-        self._answers[name] = rng.choice((1, 4, 12, 40))
+        operation = self.prompts.draw()
+        name = operation.request
+        self._answers[name] = self.rng.choice((1, 4, 12, 40))
         self.do(operation)
         self._live.append(name)
-
-    def _with_extras(self, plain: NewRequest, parent: NewRequest | None) -> NewRequest:
-        rng = self.rng
-        length = len(plain.tokens)
-        if parent is not None and chance(rng, 0.6):
-            items = tuple(i for i in parent.items if i.offset + i.length <= length)
-            salt, lora, embeds = parent.salt, parent.lora, None
-        else:
-            items, embeds = self._items(length), None
-            salt = rng.choice((None, "s1", "s2", ""))
-            lora = rng.choice((None, None, "l1", "s1"))
-            if chance(rng, 0.15):
-                embeds = rng.randbytes(1) * (4 * length)
-        return NewRequest(
-            plain.request,
-            (0,) * length if embeds else plain.tokens,
-            salt=salt,
-            lora=lora,
-            items=items,
-            embeds=embeds,
-            skip_reading=plain.skip_reading,
-        )
-
-    def _items(self, length: int) -> tuple[Item, ...]:
-        rng = self.rng
-        items: list[Item] = []
-        offset = rng.randint(0, self.block)
-        while offset < length and len(items) < MAX_ITEMS and chance(rng, 0.6):
-            span = rng.randint(1, 2 * self.block)
-            if offset + span > length:
-                break
-            items.append(Item(rng.choice("abc"), offset, span))
-            offset += span + rng.randint(0, self.block)
-        return tuple(items)
 
     # Scheduling
 
@@ -406,7 +353,7 @@ class Caller:
         for book in [*self._books(Phase.RUNNING), *self._books(Phase.WAITING)]:
             done = self._answers[book.name] <= 0 or book.tokens >= self.configuration.max_model_len - 1
             session = book.computed < book.tokens and book.phase is Phase.RUNNING
-            if done and session and not self.asynchronous and self.extras and chance(rng, 0.3):
+            if done and session and not self.asynchronous and self.prompts.extras and chance(rng, 0.3):
                 self._continue(book)
             elif done or chance(rng, 0.03):
                 self._finish(book)
@@ -416,12 +363,12 @@ class Caller:
     def _continue(self, book: Book) -> None:
         rng = self.rng
         room = self.configuration.max_model_len - 2 - book.computed
-        text = self.texts[book.name]
+        text = self.prompts.drawn[book.name]
         if room < 1 or text.embeds or self.scheduler.launched:
             self._finish(book)
             return
         tokens = tuple(rng.randrange(VOCABULARY) for _ in range(rng.randint(1, room)))
-        operation = ContinueRequest(book.name, book.computed, tokens, self._items(len(tokens)))
+        operation = ContinueRequest(book.name, book.computed, tokens, self.prompts.items(len(tokens)))
         if self._avoids(operation):
             self._finish(book)
             return
