@@ -146,6 +146,16 @@ def test_proto_15_a_freed_request_ends_its_step_before_its_block_is_written_by_a
     assert story.step_ends() == []
 
 
+def test_proto_15_nobody_reads_what_a_freed_request_computes() -> None:
+    story = Story(FullGroup(4))
+    story.arrives("a", "abcdefgh")
+    story.step()
+    story.admits("a", 4, [1, 2], hit=4)  # never computed
+    story.step()
+    story.frees("a")
+    assert story.step_ends() == []
+
+
 def test_proto_16_a_full_block_may_be_hit_in_the_step_that_fills_it() -> None:
     story = Story(FullGroup(4))
     for name in "ab":
@@ -324,6 +334,34 @@ def test_proto_21_a_load_is_there_when_it_is_told_and_not_before() -> None:
     story.step()
     story.runs("a", 7, 1, [])
     assert story.step_ends() == []
+
+
+def test_proto_21_of_a_load_that_failed_in_part_the_rest_is_not_there() -> None:
+    story = Story(FullGroup(4))
+    for name, tokens in (("a", "abcdefgh"), ("b", "abcdefghij")):
+        story.arrives(name, tokens)
+    story.step()
+    story.admits("a", 0, [1, 2], external=8, delay=True)
+    story.step_ends()
+    story.loaded("a", 4)
+    story.step()
+    story.admits("b", 2, [1, 2, 3], hit=8)
+    (wrong,) = story.step_ends()
+    assert wrong == Difference("b reads token 4 in group 0 (full): block 2", "token 4 of b", "nothing")
+
+
+def test_proto_21_a_load_ends_with_the_life_that_began_it() -> None:
+    story = Story(FullGroup(4))
+    story.arrives("a", "abcdefgh")
+    story.step()
+    story.admits("a", 0, [1, 2], external=8, delay=True)
+    story.step_ends()
+    story.frees("a")
+    story.step()
+    story.admits("a", 4, [5, 6], hit=4)  # never computed, and nothing is loaded into it
+    story.loaded("a", 4)
+    (wrong,) = story.step_ends()
+    assert wrong == Difference("a reads token 0 in group 0 (full): block 5", "token 0 of a", "nothing")
 
 
 def test_proto_21_external_tokens_of_a_step_are_there_for_its_reads() -> None:
