@@ -26,7 +26,7 @@ _HARNESS = (
     "kvref/operations.py",
     "kvref/errors.py",
     "kvref/witness.py",
-    "kvref/cli.py",
+    "kvref/cli/",
 )
 
 

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from kvref import cli
+from kvref.cli import common
 from kvref.errors import UserError
 from kvref.fuzz.campaign import Report, Settings
 from kvref.fuzz.report import progress
@@ -98,7 +99,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> FaultyTarget:
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, target: FaultyTarget) -> FaultyTarget:
-    monkeypatch.setattr(cli, "open_target", lambda *_, **__: target)
+    monkeypatch.setattr(common, "open_target", lambda *_, **__: target)
     return target
 
 
@@ -349,7 +350,7 @@ def test_an_interrupt_before_the_campaign_ends_quietly(kvref: Kvref, monkeypatch
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "open_target", interrupted)
+    monkeypatch.setattr(common, "open_target", interrupted)
     assert kvref("fuzz", "--cases", 1) == Ended(130, "", "")
 
 

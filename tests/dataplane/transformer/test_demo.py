@@ -8,6 +8,7 @@ import pytest
 
 from kvref import cli
 from kvref.bench import implementations
+from kvref.cli.common import DIVERGED
 from kvref.dataplane.transformer import demo
 from tests.dataplane.transformer import lies
 
@@ -51,7 +52,7 @@ def test_the_managers_agree_to_the_last_digit(run: Callable[..., Ran]) -> None:
 def test_a_difference_ends_in_exit_code_1(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kvref.reference.KVCacheManager", lies.SwapsEntries)
     code, out, _ = run(*SMALL, "--target", "reference")
-    assert code == cli.DIVERGED
+    assert code == DIVERGED
     assert "logits is" in out
 
 

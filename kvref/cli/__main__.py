@@ -1,0 +1,5 @@
+"""`python -m kvref.cli`."""
+
+from kvref.cli.main import main
+
+main()

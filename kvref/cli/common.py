@@ -1,0 +1,51 @@
+"""What the subcommands share: the console, exit codes, and how a target is opened."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from kvref.errors import UserError
+from kvref.targets.base import Target
+from kvref.targets.registry import open_target
+
+DIVERGED = 1
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """A reader that went away is no divergence, as Rich's own exit code 1 would say."""
+        raise  # noqa: PLE0704 - called where the error is handled
+
+
+console = _Console()
+
+
+def tell(line: str) -> None:
+    """Print one line as it is."""
+    console.print(line, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def needing_torch(what: str) -> Iterator[None]:
+    """For imports of what needs torch, which is optional, and slow to import."""
+    try:
+        yield
+    except ModuleNotFoundError as absent:
+        if absent.name != "torch":
+            raise
+        raise UserError(f"{what} needs torch: pip install 'kvref[dataplane]'") from absent
+
+
+def opened_target(target: str, python: Path | None) -> Target:
+    """The target called `target`. Raises UserError if there is none, or it cannot be had."""
+    return open_target(target, python=python, tell=tell)
+
+
+def require_positive(value: float | None, name: str) -> None:
+    """Raises UserError if an option has a value that is not positive."""
+    if value is not None and not value > 0:
+        raise UserError(f"{name} {value} is not positive: give at least 1")
