@@ -44,6 +44,7 @@ prove: $(VENV)/.ready
 		spec/arithmetic.py spec/attention.py spec/capacity.py spec/content.py spec/eviction.py spec/execution.py \
 		invariants
 	@$(CROSSHAIR) --max_uninteresting_iterations=5 spec/hits.py spec/retention.py
+	@$(BIN)/python -m tools.prove
 
 bench: $(VENV)/.ready
 	@$(BIN)/kvref bench $(BENCH)
