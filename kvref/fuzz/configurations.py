@@ -1,15 +1,16 @@
 """Random configurations over the whole legal space, and some illegal ones.
 
-`draw` takes a seeded generator and a profile: `mixed` draws everything, what is catalogued as a
+`draw` takes who chooses and a profile: `mixed` draws everything, what is catalogued as a
 deviation included, but seldom; `clean` draws nothing that any catalogued deviation concerns.
 """
 
 from math import gcd, lcm
-from random import Random
 from typing import Literal
 
 import msgspec
 
+from kvref.fuzz.choices import Choices
+from kvref.fuzz.weights import DEFAULT, Weights
 from kvref.operations import (
     ChunkedGroup,
     Configuration,
@@ -25,65 +26,60 @@ from kvref.operations import (
 
 Profile = Literal["mixed", "clean"]
 
-BLOCK_SIZES = (1, 2, 2, 3, 4, 4, 4, 8, 16)
 MAX_POOL = 256
 
 
-def chance(rng: Random, probability: float) -> bool:
-    """True with this probability."""
-    return rng.random() < probability
-
-
-def draw(rng: Random, profile: Profile) -> Configuration:
+def draw(choices: Choices, profile: Profile, weights: Weights = DEFAULT) -> Configuration:
     """A random configuration."""
     rare = 0.0 if profile == "clean" else 1.0
-    if chance(rng, 0.03 * rare):
-        return draw_unusual(rng)
-    enable_caching = chance(rng, 0.9)
-    base = rng.choice(BLOCK_SIZES)
-    count = rng.choices((1, 2, 3, 4), (5, 6, 3, 2))[0]
-    groups = _distinct_enough(rng, profile, [_draw_group(rng, base, rare) for _ in range(count)])
+    if choices.chance(weights.unusual * rare):
+        return draw_unusual(choices)
+    enable_caching = choices.chance(weights.caching)
+    base = choices.choice(weights.block_sizes)
+    count = choices.weighted(weights.group_counts, weights.group_count_weights)
+    drawn = [_draw_group(choices, base, rare, weights) for _ in range(count)]
+    groups = _distinct_enough(choices, profile, drawn)
     factor = 1
-    if not enable_caching and chance(rng, 0.15):
+    if not enable_caching and choices.chance(weights.cross):
         groups.append(CrossGroup(base))
     full_like = all(isinstance(group, FullGroup | MLAGroup) for group in groups)
-    if full_like and (len(groups) == 1 or not enable_caching) and chance(rng, 0.25):
-        factor = rng.choice((2, 4))
-    return _assemble(rng, groups, enable_caching=enable_caching, factor=factor, rare=rare)
+    if full_like and (len(groups) == 1 or not enable_caching) and choices.chance(weights.context_parallel):
+        factor = choices.choice((2, 4))
+    return _assemble(
+        choices, groups, enable_caching=enable_caching, factor=factor, rare=rare, weights=weights
+    )
 
 
-def _draw_group(rng: Random, base: int, rare: float) -> Group:
-    size = base * rng.choices((1, 2, 4), (6, 3, 1))[0]
-    heads = rng.choice((1, 1, 1, 2))
-    kind = rng.choices(("full", "mla", "sliding", "sliding_mla", "chunked", "mamba"), (6, 2, 6, 2, 3, 5))[0]
-    match kind:
+def _draw_group(choices: Choices, base: int, rare: float, weights: Weights) -> Group:
+    size = base * choices.weighted(weights.size_factors, weights.size_factor_weights)
+    heads = choices.choice((1, 1, 1, 2))
+    match choices.weighted(weights.kinds, weights.kind_weights):
         case "full":
             return FullGroup(size, heads)
         case "mla":
             return MLAGroup(size, heads)
-        case "sliding" | "sliding_mla":
-            window = rng.choice((2, size - 1, size, size + 1, 2 * size, 2 * size + 1, 3 * size + 2, 9 * size))
-            window = max(2, window)
-            if chance(rng, 0.01 * rare):
-                window = 1
-            return (
-                SlidingGroup(size, window, heads)
-                if kind == "sliding"
-                else SlidingMLAGroup(size, window, heads)
-            )
+        case "sliding":
+            return SlidingGroup(size, _draw_window(choices, size, rare), heads)
+        case "sliding_mla":
+            return SlidingMLAGroup(size, _draw_window(choices, size, rare), heads)
         case "chunked":
-            chunk = size * rng.choice((1, 2, 3, 5))
-            if chance(rng, 0.02 * rare):
-                chunk += rng.randint(1, size)
+            chunk = size * choices.choice((1, 2, 3, 5))
+            if choices.chance(0.02 * rare):
+                chunk += choices.integer(1, size)
             return ChunkedGroup(size, chunk, heads)
-        case _:
-            mode: Literal["none", "all", "align"] = rng.choice(("none", "all", "align", "align"))
-            return MambaGroup(size, mode, rng.choice((0, 0, 1, 2, 3)), heads)
+        case "mamba":
+            mode = choices.choice(weights.mamba_modes)
+            return MambaGroup(size, mode, choices.choice(weights.speculative_blocks), heads)
 
 
-def _distinct_enough(rng: Random, profile: Profile, groups: list[Group]) -> list[Group]:
+def _draw_window(choices: Choices, size: int, rare: float) -> int:
+    window = choices.choice((2, size - 1, size, size + 1, 2 * size, 2 * size + 1, 3 * size + 2, 9 * size))
+    return 1 if choices.chance(0.01 * rare) else max(2, window)
+
+
+def _distinct_enough(choices: Choices, profile: Profile, groups: list[Group]) -> list[Group]:
     """Mostly at most one full-like spec: two different ones are a catalogued deviation (Q-2)."""
-    allowed = profile == "mixed" and chance(rng, 0.05)
+    allowed = profile == "mixed" and choices.chance(0.05)
     full_like = [group for group in groups if isinstance(group, FullGroup | MLAGroup)]
     if full_like and not allowed:
         groups = [full_like[0] if isinstance(g, FullGroup | MLAGroup) else g for g in groups]
@@ -95,7 +91,13 @@ def _distinct_enough(rng: Random, profile: Profile, groups: list[Group]) -> list
 
 
 def _assemble(
-    rng: Random, groups: list[Group], *, enable_caching: bool, factor: int, rare: float
+    choices: Choices,
+    groups: list[Group],
+    *,
+    enable_caching: bool,
+    factor: int,
+    rare: float,
+    weights: Weights,
 ) -> Configuration:
     """Fit block sizes, EAGLE, retention, lengths and the pool to the groups."""
     sizes = [group.block_size for group in groups]
@@ -111,21 +113,22 @@ def _assemble(
         fine = gcd(*sizes)
     if lone:
         fine = scheduler = sizes[0] * factor
-        scheduler *= rng.choices((1, 2, 3), (12, 2, 1))[0]
+        scheduler *= choices.weighted((1, 2, 3), (12, 2, 1))
     else:
-        fine = rng.choice([d for d in range(1, fine + 1) if fine % d == 0][-2:])
-        scheduler *= rng.choices((1, 2), (9, 1))[0] if not chunked else 1
+        fine = choices.choice([d for d in range(1, fine + 1) if fine % d == 0][-2:])
+        scheduler *= choices.weighted((1, 2), (9, 1)) if not chunked else 1
     scheduler *= factor if not lone else 1
-    groups, use_eagle = _with_eagle(rng, groups, scheduler, chunked=chunked, rare=rare)
+    eagle = not chunked and choices.chance(weights.eagle)
+    groups, use_eagle = _with_eagle(choices, groups, scheduler, rare) if eagle else (groups, False)
     windowed = any(isinstance(group, SlidingGroup | SlidingMLAGroup) for group in groups)
     retention = None
-    if windowed and chance(rng, 0.35):
-        retention = rng.choice((0, 0, scheduler, 2 * scheduler, 4 * scheduler))
-    longest = rng.choice((6, 10, 16, 24)) * max(scheduler, *sizes)
+    if windowed and choices.chance(weights.retention):
+        retention = choices.choice((0, 0, scheduler, 2 * scheduler, 4 * scheduler))
+    longest = choices.choice((6, 10, 16, 24)) * max(scheduler, *sizes)
     longest = max(8, min(longest, 320))
-    batched = rng.choice((None, longest // 2 + 1, longest // 4 + 2, longest, 5))
+    batched = choices.choice((None, longest // 2 + 1, longest // 4 + 2, longest, 5))
     need = sum(-(-longest // size) for size in sizes)
-    blocks = int(need * rng.choice((0.3, 0.5, 0.8, 1.2, 2.0, 4.0))) + rng.randint(2, 8)
+    blocks = int(need * choices.choice(weights.pools)) + choices.integer(2, 8)
     return Configuration(
         groups=tuple(groups),
         num_blocks=min(blocks, MAX_POOL),
@@ -135,13 +138,13 @@ def _assemble(
         max_num_batched_tokens=batched,
         enable_caching=enable_caching,
         use_eagle=use_eagle,
-        log_stats=chance(rng, 0.8),
-        enable_kv_cache_events=chance(rng, 0.75),
+        log_stats=choices.chance(weights.stats),
+        enable_kv_cache_events=choices.chance(weights.events),
         dcp_world_size=min(factor, 2),
         pcp_world_size=max(1, factor // 2),
         retention_interval=retention,
-        hash_function=rng.choice(("sha256_cbor", "sha256_cbor", "sha256_cbor", "sha256")),
-        hash_seed=str(rng.randint(0, 9)),
+        hash_function=choices.choice(("sha256_cbor", "sha256_cbor", "sha256_cbor", "sha256")),
+        hash_seed=str(choices.integer(0, 9)),
     )
 
 
@@ -153,45 +156,43 @@ def _resized(group: Group, size: int) -> Group:
 
 
 def _with_eagle(
-    rng: Random, groups: list[Group], alignment: int, *, chunked: bool, rare: float
+    choices: Choices, groups: list[Group], alignment: int, rare: float
 ) -> tuple[list[Group], bool]:
-    """EAGLE on none, some or all groups; rarely where it is a catalogued deviation."""
-    if chunked or not chance(rng, 0.35):
-        return groups, False
+    """EAGLE on some or all groups that may have it; rarely where it is a catalogued deviation."""
     able = [
         i
         for i, group in enumerate(groups)
         if isinstance(group, FullGroup | MLAGroup)
         or (
             isinstance(group, SlidingGroup | SlidingMLAGroup)
-            and (group.block_size == alignment or chance(rng, 0.3))
+            and (group.block_size == alignment or choices.chance(0.3))
         )
     ]
     mamba = any(isinstance(group, MambaGroup) for group in groups)
-    if chance(rng, 0.1 * rare) or (not mamba and len(able) == len(groups) and chance(rng, 0.4)):
+    if choices.chance(0.1 * rare) or (not mamba and len(able) == len(groups) and choices.chance(0.4)):
         return groups, True
     if not able:
         return groups, False
-    marked = set(rng.sample(able, 1 if chance(rng, 0.7) else len(able)))
+    marked = set(choices.sample(able, 1 if choices.chance(0.7) else len(able)))
     marked_specs = {groups[i] for i in marked}
     for i, group in enumerate(groups):
         if i in marked and group in marked_specs:
             groups[i] = msgspec.structs.replace(group, eagle=True)
-    return groups, chance(rng, 0.8)
+    return groups, choices.chance(0.8)
 
 
-def draw_unusual(rng: Random) -> Configuration:  # noqa: C901 - a list of oddities
+def draw_unusual(choices: Choices) -> Configuration:  # noqa: C901 - a list of oddities
     """A configuration that one side, or both, may refuse."""
-    size = rng.choice((2, 4))
+    size = choices.choice((2, 4))
     full = FullGroup(size)
     sliding = SlidingGroup(size, 2 * size)
     chunked = ChunkedGroup(size, 2 * size)
     groups: tuple[Group, ...]
     caching, eagle, dcp, retention = True, False, 1, None
     scheduler = fine = size
-    match rng.randrange(11):
+    match choices.integer(0, 10):
         case 0:
-            groups = (SinkGroup(size, size * 2), *rng.choice(((), (sliding,))))
+            groups = (SinkGroup(size, size * 2), *choices.choice(((), (sliding,))))
         case 1:
             groups = (full, CrossGroup(size))
         case 2:
@@ -199,23 +200,24 @@ def draw_unusual(rng: Random) -> Configuration:  # noqa: C901 - a list of odditi
         case 3:
             groups = ()
         case 4:
-            groups, eagle = (chunked, *rng.choice(((), (full,)))), True
+            groups, eagle = (chunked, *choices.choice(((), (full,)))), True
         case 5:
             groups, scheduler = (FullGroup(size * 2), chunked), size * 2
         case 6:
-            groups, dcp = (rng.choice((sliding, chunked, MambaGroup(size))),), 2
+            any_kind: tuple[Group, ...] = (sliding, chunked, MambaGroup(size))
+            groups, dcp = (choices.choice(any_kind),), 2
             scheduler = fine = size * 2
         case 7:
             groups, dcp = (full, sliding), 2
         case 8:
             groups, fine = (full, sliding), 3
         case 9:
-            groups, retention = (full, *rng.choice(((), (sliding,)))), rng.choice((-size, 1, size))
+            groups, retention = (full, *choices.choice(((), (sliding,)))), choices.choice((-size, 1, size))
         case _:
             groups, scheduler = (full, SlidingGroup(size * 2, 3 * size)), size
     return Configuration(
         groups=groups,
-        num_blocks=rng.choice((12, 30)),
+        num_blocks=choices.choice((12, 30)),
         max_model_len=64,
         scheduler_block_size=scheduler,
         hash_block_size=fine,

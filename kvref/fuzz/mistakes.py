@@ -3,24 +3,23 @@
 After a mistake states may differ, so a case ends with it: what is compared is its meaning.
 """
 
-from random import Random
-
+from kvref.fuzz.choices import Choices
 from kvref.operations import Allocate, CacheBlocks, Configuration, Evict, MambaGroup, Operation
 from kvref.protocol import Phase, Scheduler
 
 
-def draw_mistake(rng: Random, configuration: Configuration, scheduler: Scheduler) -> Operation | None:
-    """A random mistake that this state allows, None if it allows none."""
-    choices: list[Operation] = [Evict((configuration.num_blocks + rng.randint(0, 3),))]
+def draw_mistake(choices: Choices, configuration: Configuration, scheduler: Scheduler) -> Operation:
+    """A random mistake that this state allows."""
+    mistakes: list[Operation] = [Evict((configuration.num_blocks + choices.integer(0, 3),))]
     running = [
         book for book in scheduler.books.values() if book.phase is Phase.RUNNING and not book.scheduled_now
     ]
     for book in running:
-        choices.append(Allocate(book.name, book.computed, 0))
+        mistakes.append(Allocate(book.name, book.computed, 0))
         # More coarse blocks than there are fine hashes, or vLLM would not notice [CACHE-2, Q-45].
         coarse = configuration.scheduler_block_size
         beyond = (book.tokens + 4 * coarse) * coarse // configuration.hash_block_size
         align = any(isinstance(g, MambaGroup) and g.mode == "align" for g in configuration.groups)
         if configuration.enable_caching and not align:
-            choices.append(CacheBlocks(book.name, beyond))
-    return rng.choice(choices)
+            mistakes.append(CacheBlocks(book.name, beyond))
+    return choices.choice(mistakes)

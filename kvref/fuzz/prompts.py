@@ -1,8 +1,7 @@
 """Random prompts that share prefixes: what arrives in a case."""
 
-from random import Random
-
-from kvref.fuzz.configurations import chance
+from kvref.fuzz.choices import Choices
+from kvref.fuzz.weights import Weights
 from kvref.operations import Configuration, Item, NewRequest
 
 VOCABULARY = 40
@@ -15,45 +14,53 @@ class Prompts:
     `drawn` has them by name. With `extras`, requests have salts, adapters, images and embeddings.
     """
 
-    def __init__(self, rng: Random, configuration: Configuration, block: int) -> None:
+    def __init__(self, configuration: Configuration, block: int, weights: Weights, *, extras: bool) -> None:
         self.drawn: dict[str, NewRequest] = {}
-        # Pickled bytes depend on which strings are one object, which no trace can tell [Q-20].
-        self.extras = configuration.hash_function != "sha256" and chance(rng, 0.45)
-        self._rng = rng
+        self._extras = extras
+        self._weights = weights
         self._longest = configuration.max_model_len - 2
         self._block = block
 
-    def draw(self) -> NewRequest:
+    def draw(self, choices: Choices) -> NewRequest:
         """The next request."""
-        rng, block, longest = self._rng, self._block, self._longest
+        block, longest = self._block, self._longest
         name = f"r{len(self.drawn)}"
-        parent = self.drawn[rng.choice(list(self.drawn))] if self.drawn and chance(rng, 0.75) else None
+        parent = self._parent(choices)
         shared: tuple[int, ...] = ()
         if parent is not None:
             length = len(parent.tokens)
-            cut = rng.choice((length, length // block * block, rng.randint(0, length)))
+            cut = choices.choice((length, length // block * block, choices.integer(0, length)))
             shared = parent.tokens[: min(cut, longest)]
-        wanted = rng.choice((0, 1, block, rng.randint(1, longest), rng.randint(1, longest)))
+        wanted = choices.choice((0, 1, block, choices.integer(1, longest), choices.integer(1, longest)))
         fresh = max(0 if shared else 1, min(wanted, longest - len(shared)))
-        tokens = shared + tuple(rng.randrange(VOCABULARY) for _ in range(fresh))
-        request = NewRequest(name, tokens, skip_reading=chance(rng, 0.04))
-        if self.extras:
-            request = self._with_extras(request, parent)
+        tokens = shared + choices.integers(fresh, 0, VOCABULARY - 1)
+        request = NewRequest(name, tokens, skip_reading=choices.chance(self._weights.skip_reading))
+        if self._extras:
+            request = self._with_extras(choices, request, parent)
         self.drawn[name] = request
         return request
 
-    def _with_extras(self, plain: NewRequest, parent: NewRequest | None) -> NewRequest:
-        rng = self._rng
+    def plain(self, request: NewRequest) -> NewRequest:
+        """The request that was drawn last, with nothing but its tokens."""
+        self.drawn[request.request] = plain = NewRequest(request.request, request.tokens)
+        return plain
+
+    def _parent(self, choices: Choices) -> NewRequest | None:
+        if self.drawn and choices.chance(self._weights.shared_prefix):
+            return self.drawn[choices.choice(list(self.drawn))]
+        return None
+
+    def _with_extras(self, choices: Choices, plain: NewRequest, parent: NewRequest | None) -> NewRequest:
         length = len(plain.tokens)
-        if parent is not None and chance(rng, 0.6):
+        if parent is not None and choices.chance(0.6):
             items = tuple(i for i in parent.items if i.offset + i.length <= length)
             salt, lora, embeds = parent.salt, parent.lora, None
         else:
-            items, embeds = self.items(length), None
-            salt = rng.choice((None, "s1", "s2", ""))
-            lora = rng.choice((None, None, "l1", "s1"))
-            if chance(rng, 0.15):
-                embeds = rng.randbytes(1) * (4 * length)
+            items, embeds = self.items(choices, length), None
+            salt = choices.choice((None, "s1", "s2", ""))
+            lora = choices.choice((None, None, "l1", "s1"))
+            if choices.chance(self._weights.embeds):
+                embeds = choices.byte() * (4 * length)
         return NewRequest(
             plain.request,
             (0,) * length if embeds else plain.tokens,
@@ -64,15 +71,14 @@ class Prompts:
             skip_reading=plain.skip_reading,
         )
 
-    def items(self, length: int) -> tuple[Item, ...]:
+    def items(self, choices: Choices, length: int) -> tuple[Item, ...]:
         """Some images among so many tokens."""
-        rng = self._rng
         items: list[Item] = []
-        offset = rng.randint(0, self._block)
-        while offset < length and len(items) < MAX_ITEMS and chance(rng, 0.6):
-            span = rng.randint(1, 2 * self._block)
+        offset = choices.integer(0, self._block)
+        while offset < length and len(items) < MAX_ITEMS and choices.chance(0.6):
+            span = choices.integer(1, 2 * self._block)
             if offset + span > length:
                 break
-            items.append(Item(rng.choice("abc"), offset, span))
-            offset += span + rng.randint(0, self._block)
+            items.append(Item(choices.choice("abc"), offset, span))
+            offset += span + choices.integer(0, self._block)
         return tuple(items)
