@@ -4,8 +4,10 @@ Nothing here predicts an implementation: a release follows from `spec.eviction` 
 before it; which blocks an allocation took follows from what left the free queue.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec, TypeVar, cast
 
 from invariants.history import History, Hit
 from invariants.setting import GroupSetting, Setting
@@ -17,6 +19,23 @@ from spec.eviction import Release, queue_after, release_on_free, skipped_entries
 from spec.units import NULL_BLOCK, BlockId, Blocks, Tokens
 
 Tables = list[list[int]]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def once_a_step(work: Callable[P, T]) -> Callable[P, T]:
+    """Let what several invariants ask of one step be worked out once: the last answer stands for the same objects."""
+    last: tuple[tuple[object, ...], T] | None = None
+
+    @wraps(work)
+    def asked(*args: P.args, **named: P.kwargs) -> T:
+        nonlocal last
+        given = (*args, *named.values())
+        if last is None or [*map(id, last[0])] != [*map(id, given)]:
+            last = given, work(*args, **named)
+        return last[1]
+
+    return asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +74,27 @@ def _tables(view: View, request: str, setting: Setting) -> Iterable[tuple[GroupS
     return zip(setting.groups, view.tables.get(request, []), strict=False)
 
 
-def _ids(table: Sequence[int]) -> Sequence[BlockId]:
-    return [BlockId(block) for block in table]
+def _ids(table: list[int]) -> Sequence[BlockId]:
+    return cast("list[BlockId]", table)
 
 
 def _released(view: View, tables: Tables, releases: Sequence[Release]) -> Released:
+    if not releases:
+        return Released(view.free_queue, tables, ())
     uses = {block: view.ref_counts[block] for r in releases for block in (*r.front, *r.back)}
-    queue = [BlockId(block) for block in view.free_queue] if uses else []
+    queue = _ids(view.free_queue)
     for release in releases:
         both = (*release.front, *release.back)
         for block in both:
             uses[block] -= 1
         queue = queue_after(queue, release, {block for block in both if uses[block] == 0})
-    return Released(list(queue) if uses else view.free_queue, tables, tuple(uses))
+    return Released(list(queue), tables, tuple(uses))
+
+
+@once_a_step
+def released_first(before: View, action: Allocate, setting: Setting) -> Released:
+    """What an allocation's first act leads to, the release of what is not read [ALLOC-5]."""
+    return after_skip(before, action.request, computed_tokens(action, setting), setting)
 
 
 def used_hit(before: View, action: Allocate, history: History) -> Hit | None:
@@ -104,11 +131,12 @@ def bound_hits(before: View, action: Allocate, after: View, history: History) ->
     }
 
 
+@once_a_step
 def taken_blocks(before: View, action: Allocate, after: View, history: History) -> set[int]:
     """The blocks that the allocation took from the free queue: those that left it and are no hit."""
     if action.appended is None:
         return set()
-    released = after_skip(before, action.request, computed_tokens(action, history.setting), history.setting)
+    released = released_first(before, action, history.setting)
     hits = bound_hits(before, action, after, history)
     return set(released.queue) - set(after.free_queue) - hits
 

@@ -1,13 +1,14 @@
 """Holds a manager's life against all invariants, one operation after another."""
 
 from dataclasses import dataclass, field
+from functools import cache
 
 from invariants import content, effects, events, free_queue, hits, prefix_map, references, tables
 from invariants.history import History
 from invariants.protocols import StateInvariant, StepInvariant
 from invariants.setting import Setting
-from invariants.step import Step
-from invariants.view import View, Violation
+from invariants.step import Action, Step
+from invariants.view import PARTS, Part, View, Violation, changed
 
 STATE_INVARIANTS: tuple[StateInvariant, ...] = (
     references.picture_is_whole,
@@ -53,29 +54,58 @@ STEP_INVARIANTS: tuple[StepInvariant, ...] = (
 """All that holds of every operation, refused ones included."""
 
 
+@cache
+def of_state(parts: tuple[Part, ...]) -> tuple[StateInvariant, ...]:
+    """The invariants that look at these parts of a view, and before them the one that all others rely on."""
+    whole, *others = STATE_INVARIANTS
+    return whole, *(each for each in others if not each.parts.isdisjoint(parts))
+
+
+_of_step: dict[tuple[type[Action], tuple[Part, ...]], tuple[StepInvariant, ...]] = {}
+
+
+def of_step(action: type[Action], parts: tuple[Part, ...]) -> tuple[StepInvariant, ...]:
+    """The invariants that may fail of an operation of this kind that changed these parts."""
+    known = _of_step.get((action, parts))
+    if known is None:
+        known = tuple(each for each in STEP_INVARIANTS if each.concerns(action, parts))
+        _of_step[action, parts] = known
+    return known
+
+
 @dataclass(slots=True)
 class Checker:
     """The invariants over one manager's life. Give it every operation, from the first on."""
 
     setting: Setting
     history: History = field(init=False)
+    _is_known: bool = field(init=False, default=False)
+    """Whether all invariants have seen the state before the step."""
 
     def __post_init__(self) -> None:
         """Begin without a past."""
         self.history = History(self.setting)
 
-    def state(self, view: View) -> list[Violation]:
-        """What does not hold in `view`. A picture with holes is not looked at any closer."""
-        whole, *others = STATE_INVARIANTS
+    def state(self, view: View, parts: tuple[Part, ...] = PARTS) -> list[Violation]:
+        """What does not hold in `view`, of which these `parts` are new.
+
+        A picture with holes is not looked at any closer.
+        """
+        whole, *others = of_state(parts)
         return list(whole(view, self.setting)) or [v for each in others for v in each(view, self.setting)]
 
     def step(self, before: View, step: Step, after: View) -> list[Violation]:
         """Note `step`, and say what does not hold of it or of the state that it led to."""
         self.history.record(step)
-        violations = self.state(after) if before != after else []
-        if any(v.invariant == STATE_INVARIANTS[0].id for v in violations):
-            return violations
-        violations += [v for each in STEP_INVARIANTS for v in each(before, step, after, self.history)]
+        parts = changed(before, after)
+        violations: list[Violation] = []
+        if parts:
+            violations = self.state(after, parts if self._is_known else PARTS)
+            self._is_known = all(v.invariant != STATE_INVARIANTS[0].id for v in violations)
+            if not self._is_known:
+                return violations
+        for each in of_step(type(step.action), parts):
+            violations += each(before, step, after, self.history)
         for _, key, request, group, index in content.newly_keyed(before, step, after, self.history):
             identity = self.history.identity(request, group, index)
             if identity is not None:

@@ -32,7 +32,7 @@ def newly_keyed(before: View, step: Step, after: View, history: History) -> Iter
                 yield block, key, action.request, group, index
 
 
-@step_invariant("cached-blocks-are-full")
+@step_invariant("cached-blocks-are-full", "keys")
 def cached_blocks_are_full(before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """A key is given to the acting request's blocks whose tokens are all known and computed [ALLOC-12, MGR-4].
 
@@ -68,7 +68,7 @@ def _cacheable(step: Step, history: History) -> int:
     return 0
 
 
-@step_invariant("key-names-content")
+@step_invariant("key-names-content", "keys")
 def key_names_content(before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """Two blocks ever have the same key exactly if their content chains and their groups are equal [HASH-1, HASH-9].
 
@@ -96,7 +96,7 @@ def key_names_content(before: View, step: Step, after: View, history: History) -
             )
 
 
-@step_invariant("shared-blocks-agree")
+@step_invariant("shared-blocks-agree", "tables")
 def shared_blocks_agree(before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """Requests share a block only where their contents are equal: same chain, same group, same index [INV-5]."""
     action = step.action

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from invariants.allocation import after_skip, computed_tokens
+from invariants.allocation import released_first
 from invariants.history import History
 from invariants.protocols import step_invariant
 from invariants.step import (
@@ -18,23 +18,11 @@ from invariants.step import (
     Step,
     TakeStats,
 )
-from invariants.view import View
+from invariants.view import PARTS, Part, View, changed
 
-FIELDS = (
-    "ref_counts",
-    "keys",
-    "free_queue",
-    "prefix_map",
-    "tables",
-    "handled",
-    "reserved",
-    "step_keys",
-    "usage",
-    "stats",
-)
-RELEASING = frozenset({"ref_counts", "free_queue", "tables", "usage"})
-CACHING = frozenset({"keys", "prefix_map", "handled", "step_keys"})
-EFFECTS: dict[type[Action], frozenset[str]] = {
+RELEASING: frozenset[Part] = frozenset({"ref_counts", "free_queue", "tables", "usage"})
+CACHING: frozenset[Part] = frozenset({"keys", "prefix_map", "handled", "step_keys"})
+EFFECTS: dict[type[Action], frozenset[Part]] = {
     LookUp: frozenset({"stats"}),
     Allocate: RELEASING | CACHING,
     Free: RELEASING | {"handled"},
@@ -48,12 +36,7 @@ EFFECTS: dict[type[Action], frozenset[str]] = {
 """What of a view each action may change: a question changes nothing, nor does a call that raises."""
 
 
-def changed(before: View, after: View) -> list[str]:
-    """The names of the fields that differ."""
-    return [name for name in FIELDS if getattr(before, name) != getattr(after, name)]
-
-
-def difference(before: View, after: View, name: str) -> str:
+def difference(before: View, after: View, name: Part) -> str:
     """How the field differs: entry by entry, where old and new entries correspond."""
     old, new = getattr(before, name), getattr(after, name)
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
@@ -62,7 +45,7 @@ def difference(before: View, after: View, name: str) -> str:
     return f"from {old} to {new}"
 
 
-@step_invariant("effects-are-its-own")
+@step_invariant("effects-are-its-own", *PARTS)
 def effects_are_its_own(before: View, step: Step, after: View, _history: History) -> Iterator[str]:
     """An operation changes nothing but what it is for; a question or a failed call nothing at all [HIT-9, PROTO-10]."""
     allowed = EFFECTS.get(type(step.action), frozenset())
@@ -71,7 +54,7 @@ def effects_are_its_own(before: View, step: Step, after: View, _history: History
             yield (f"{step.action} must not change {name}, but did: {difference(before, after, name)}")
 
 
-@step_invariant("refusal-changes-nothing")
+@step_invariant("refusal-changes-nothing", of=(Allocate,))
 def refusal_changes_nothing(before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """A refused allocation releases what the request no longer reads, and changes nothing else [ALLOC-5, INV-10].
 
@@ -84,7 +67,8 @@ def refusal_changes_nothing(before: View, step: Step, after: View, history: Hist
         if name in CACHING:
             yield f"the refused {action} changed {name}: {difference(before, after, name)}"
     own = after.tables.get(action.request)
-    skipped = after_skip(before, action.request, computed_tokens(action, history.setting), history.setting)
-    expected = skipped.tables if action.request in before.tables else None
+    expected = (
+        released_first(before, action, history.setting).tables if action.request in before.tables else None
+    )
     if own != expected and not (action.must_fit and own == before.tables.get(action.request)):
         yield f"the refused {action} must leave its request the tables {expected}, but they are {own}"

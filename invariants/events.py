@@ -20,7 +20,7 @@ def cached(view: View) -> EventCounts:
     return counts
 
 
-@step_invariant("events-replay-the-map")
+@step_invariant("events-replay-the-map", of=None)
 def events_replay_the_map(before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """A consumer of all events knows, by event hash and group, how many blocks can be found [EVENT-3 to EVENT-5]."""
     if not history.setting.events:

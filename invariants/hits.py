@@ -13,7 +13,7 @@ from spec.hits import longest_usable
 from spec.units import NULL_BLOCK, Tokens
 
 
-@step_invariant("hit-length")
+@step_invariant("hit-length", of=(LookUp,))
 def hit_length(_before: View, step: Step, _after: View, history: History) -> Iterator[str]:
     """A hit's length is a multiple of the alignment, and leaves one token to compute [INV-9, HIT-10]."""
     action = step.action
@@ -27,7 +27,7 @@ def hit_length(_before: View, step: Step, _after: View, history: History) -> Ite
         yield f"request {action.request} of {known} tokens hits {action.length}: one must be left to compute"
 
 
-@step_invariant("hit-covers-every-group")
+@step_invariant("hit-covers-every-group", of=(LookUp,))
 def hit_covers_every_group(_before: View, step: Step, _after: View, history: History) -> Iterator[str]:
     """Every group's blocks cover the hit's tokens, no fewer and no more [INV-9, Q-1, Q-2]."""
     action = step.action
@@ -45,7 +45,7 @@ def hit_covers_every_group(_before: View, step: Step, _after: View, history: His
             )
 
 
-@step_invariant("hit-reads-no-null")
+@step_invariant("hit-reads-no-null", of=(LookUp,))
 def hit_reads_no_null(_before: View, step: Step, _after: View, history: History) -> Iterator[str]:
     """What a group reads when it resumes behind the hit is there: no null among it [HIT-7]."""
     action = step.action
@@ -61,7 +61,7 @@ def hit_reads_no_null(_before: View, step: Step, _after: View, history: History)
             )
 
 
-@step_invariant("hit-holds-its-content")
+@step_invariant("hit-holds-its-content", of=(LookUp,))
 def hit_holds_its_content(_before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """Every block of a hit holds the content that the request would compute at its place [POOL-3, HASH-1]."""
     action = step.action
@@ -83,7 +83,7 @@ def hit_holds_its_content(_before: View, step: Step, after: View, history: Histo
                 yield f"{place}, but that block holds another content, of group {owner.group}"
 
 
-@step_invariant("oldest-is-hit")
+@step_invariant("oldest-is-hit", of=(LookUp,))
 def oldest_is_hit(_before: View, step: Step, after: View, _history: History) -> Iterator[str]:
     """Of several blocks with one content the one that was cached first is hit [MAP-2, Q-26]."""
     action = step.action
@@ -96,7 +96,7 @@ def oldest_is_hit(_before: View, step: Step, after: View, _history: History) -> 
             yield f"request {action.request} hits {younger} in group {group}, which are younger duplicates"
 
 
-@step_invariant("equal-specs-hit-alike")
+@step_invariant("equal-specs-hit-alike", of=(LookUp,))
 def equal_specs_hit_alike(_before: View, step: Step, _after: View, history: History) -> Iterator[str]:
     """Groups with an equal spec are hit together: their blocks are null at the same places [HIT-2, POOL-3]."""
     action = step.action
@@ -113,7 +113,7 @@ def equal_specs_hit_alike(_before: View, step: Step, _after: View, history: Hist
             )
 
 
-@step_invariant("eagle-has-its-block")
+@step_invariant("eagle-has-its-block", of=(LookUp,))
 def eagle_has_its_block(_before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """The block that the draft head recomputes is cached and usable behind a hit [EAGLE-1, EAGLE-2]."""
     action = step.action
@@ -141,7 +141,7 @@ def _is_cached(request: str, group: int, index: int, view: View, history: Histor
     return wanted is not None and any(owner is not None and owner.may_share_key(wanted) for owner in owners)
 
 
-@step_invariant("no-hit-unasked")
+@step_invariant("no-hit-unasked", of=(LookUp,))
 def no_hit_unasked(_before: View, step: Step, _after: View, history: History) -> Iterator[str]:
     """Nothing is hit with caching off, or for a request that does not want to read the cache [HIT-8]."""
     action = step.action
@@ -153,7 +153,7 @@ def no_hit_unasked(_before: View, step: Step, _after: View, history: History) ->
         yield f"request {action.request} hits {action.length} tokens, {action.blocks}, but {why}"
 
 
-@step_invariant("hit-state-is-computed")
+@step_invariant("hit-state-is-computed", of=(Allocate,))
 def hit_state_is_computed(before: View, step: Step, _after: View, history: History) -> Iterator[str]:
     """A recurrent state that this very step has yet to compute admits no request [MAMBA-3, MAMBA-4]."""
     action = step.action

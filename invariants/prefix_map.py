@@ -11,15 +11,16 @@ from invariants.step import Allocate, Evict, Reset, Step
 from invariants.view import View
 
 
-@state_invariant("map-and-blocks-agree")
+@state_invariant("map-and-blocks-agree", "keys", "prefix_map")
 def map_and_blocks_agree(view: View, _setting: Setting) -> Iterator[str]:
     """A block has a key exactly if the map lists it, once, under that key [INV-4, MAP-4]."""
-    listed = Counter((key, block) for key, holders in view.prefix_map for block in holders)
-    carried = Counter((key, block) for block, key in enumerate(view.keys) if key is not None)
-    if listed != carried:
-        for key, block in sorted((listed - carried) + (carried - listed)):
+    listed = [(block, key) for key, holders in view.prefix_map for block in holders]
+    carried = [(block, key) for block, key in enumerate(view.keys) if key is not None]
+    if sorted(listed) != carried:
+        times = Counter(listed)
+        for block, key in sorted((times - Counter(carried)) + (Counter(carried) - times)):
             yield (
-                f"block {block} is listed {listed[key, block]} times under key {key.hex()}, "
+                f"block {block} is listed {times[block, key]} times under key {key.hex()}, "
                 f"but carries {_hex(view.keys[block])}"
             )
     if empty := [key.hex() for key, holders in view.prefix_map if not holders]:
@@ -28,14 +29,14 @@ def map_and_blocks_agree(view: View, _setting: Setting) -> Iterator[str]:
         yield "a key is in the map twice"
 
 
-@state_invariant("no-content-without-caching")
+@state_invariant("no-content-without-caching", "keys")
 def no_content_without_caching(view: View, setting: Setting) -> Iterator[str]:
     """With prefix caching off no block has a key [CFG-2, ALLOC-11]."""
     if not setting.caching and (keyed := [b for b, key in enumerate(view.keys) if key is not None]):
         yield f"prefix caching is off, but blocks {keyed} have keys"
 
 
-@step_invariant("duplicates-in-order")
+@step_invariant("duplicates-in-order", "prefix_map")
 def duplicates_in_order(before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """Under each key the holders only lose members, or gain them at the end: oldest first [MAP-1 to MAP-4]."""
     if before.prefix_map == after.prefix_map:
@@ -56,7 +57,7 @@ def duplicates_in_order(before: View, step: Step, after: View, history: History)
             )
 
 
-@step_invariant("content-outlives-use")
+@step_invariant("content-outlives-use", "keys", of=(Evict, Reset))
 def content_outlives_use(before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """Content is forgotten when its block is taken, evicted or reset, then surely, and never else [POOL-4, POOL-5].
 
@@ -81,7 +82,7 @@ def content_outlives_use(before: View, step: Step, after: View, history: History
             yield f"block {block} was to be forgotten by {step.action}, but still has key {new.hex()}"
 
 
-@step_invariant("reset-only-unused")
+@step_invariant("reset-only-unused", of=(Reset,))
 def reset_only_unused(before: View, step: Step, _after: View, history: History) -> Iterator[str]:
     """A reset is done exactly if nothing but the null block is held, sinks included [RESET-1]."""
     if isinstance(step.action, Reset):

@@ -1,6 +1,5 @@
 """Reference counts: how often a block is used is how often it stands in a table."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 from invariants.protocols import state_invariant
@@ -9,17 +8,20 @@ from invariants.view import View
 from spec.units import NULL_BLOCK
 
 
-def uses(view: View) -> Counter[int]:
+def uses(view: View) -> list[int]:
     """How many table entries hold each block, null entries left out [INV-3]."""
-    counts: Counter[int] = Counter()
+    counts = [0] * len(view.ref_counts)
     for tables in view.tables.values():
         for table in tables:
-            counts.update(table)
-    del counts[NULL_BLOCK]
+            for block in table:
+                counts[block] += 1
+    counts[NULL_BLOCK] = 0
     return counts
 
 
-@state_invariant("picture-is-whole")
+@state_invariant(
+    "picture-is-whole", "ref_counts", "keys", "free_queue", "prefix_map", "tables", "handled", "reserved"
+)
 def picture_is_whole(view: View, setting: Setting) -> Iterator[str]:
     """A view names every block of the pool, every group in every table, and nothing else [OBS-3, OBS-5]."""
     count = setting.num_blocks
@@ -28,27 +30,28 @@ def picture_is_whole(view: View, setting: Setting) -> Iterator[str]:
     for name, tables in view.tables.items():
         if len(tables) != len(setting.groups) or len(view.handled.get(name, ())) != len(setting.groups):
             yield f"request {name} has {len(tables)} tables, but there are {len(setting.groups)} groups"
-    named = {
-        *view.free_queue,
-        *view.reserved,
-        *(block for _, holders in view.prefix_map for block in holders),
-        *(block for tables in view.tables.values() for table in tables for block in table),
-    }
-    if foreign := sorted(block for block in named if not 0 <= block < count):
+    named = {*view.free_queue, *view.reserved}
+    named.update(*[holders for _, holders in view.prefix_map])
+    for tables in view.tables.values():
+        named.update(*tables)
+    if named and (min(named) < 0 or max(named) >= count):
+        foreign = sorted(block for block in named if not 0 <= block < count)
         yield f"blocks {foreign} are not in the pool of {count} blocks"
 
 
-@state_invariant("count-equals-use")
+@state_invariant("count-equals-use", "ref_counts", "tables")
 def count_equals_use(view: View, _setting: Setting) -> Iterator[str]:
     """A block's reference count is the number of table entries that hold it, in all requests [INV-3]."""
     used = uses(view)
+    if used == view.ref_counts:
+        return
     for block, count in enumerate(view.ref_counts):
         if count != used[block]:
             where = ", ".join(f"{name}[{g}][{i}]" for name, g, i in entries(view, block)) or "no table"
             yield f"block {block} counts {count} uses, but {used[block]} table entries hold it: {where}"
 
 
-@state_invariant("null-block-is-nothing")
+@state_invariant("null-block-is-nothing", "free_queue", "reserved", "keys")
 def null_block_is_nothing(view: View, _setting: Setting) -> Iterator[str]:
     """The null block is never free to take, never set aside, and has no content [POOL-2]."""
     if NULL_BLOCK in view.free_queue:

@@ -5,9 +5,9 @@ from itertools import takewhile
 
 from invariants.allocation import (
     after_skip,
-    computed_tokens,
     layout,
     nulls_bound,
+    released_first,
     used_hit,
 )
 from invariants.history import History
@@ -20,35 +20,35 @@ from spec.attention import AlignedMambaState
 from spec.units import NULL_BLOCK
 
 
-@state_invariant("one-group-a-block")
+@state_invariant("one-group-a-block", "tables")
 def one_group_a_block(view: View, setting: Setting) -> Iterator[str]:
     """No block stands in the tables of two groups, whose layers write other numbers into it [INV-5, Q-3]."""
     if len(setting.groups) == 1:
         return
-    held = [
-        {block for tables in view.tables.values() for block in tables[group]} - {NULL_BLOCK}
-        for group in range(len(setting.groups))
-    ]
+    everyone = view.tables.values()
+    held = [{NULL_BLOCK}.union(*[tables[g] for tables in everyone]) for g in range(len(setting.groups))]
+    if sum(map(len, held)) - len(held) == len(set().union(*held)) - 1:
+        return  # apart from the null block they have none in common
     owner: dict[int, int] = {}
     for group, blocks in enumerate(held):
-        for block in sorted(blocks):
+        for block in sorted(blocks - {NULL_BLOCK}):
             first = owner.setdefault(block, group)
             if first != group:
                 yield f"block {block} stands in tables of group {first} and of group {group}"
 
 
-@state_invariant("one-entry-a-block")
+@state_invariant("one-entry-a-block", "tables")
 def one_entry_a_block(view: View, _setting: Setting) -> Iterator[str]:
     """A block stands at most once in a table: no two ranges of tokens share slots [INV-3]."""
     for name, tables in view.tables.items():
         for group, table in enumerate(tables):
-            blocks = [block for block in table if block != NULL_BLOCK]
-            if len(set(blocks)) != len(blocks):
-                twice = sorted({block for block in blocks if blocks.count(block) > 1})
+            nulls = table.count(NULL_BLOCK)
+            if len({NULL_BLOCK, *table}) - 1 != len(table) - nulls:
+                twice = sorted({block for block in table if block != NULL_BLOCK and table.count(block) > 1})
                 yield f"blocks {twice} stand twice in the table of request {name}, group {group}: {table}"
 
 
-@state_invariant("nulls-come-first")
+@state_invariant("nulls-come-first", "tables")
 def nulls_come_first(view: View, setting: Setting) -> Iterator[str]:
     """A table's null entries come before all others, and there are none where every token stays readable [INV-7].
 
@@ -63,19 +63,21 @@ def nulls_come_first(view: View, setting: Setting) -> Iterator[str]:
                 yield f"request {name}, group {group} ({own.attention}): a block is missing in {table}"
 
 
-@state_invariant("handled-within-table")
+@state_invariant("handled-within-table", "tables", "handled", "keys")
 def handled_within_table(view: View, _setting: Setting) -> Iterator[str]:
     """Only entries that were offered to the prefix cache have a key, and only existing ones were [INV-6]."""
     for name, tables in view.tables.items():
         for group, (table, handled) in enumerate(zip(tables, view.handled[name], strict=True)):
             if handled > len(table):
                 yield f"request {name}, group {group}: {handled} entries handled, but only {len(table)} held"
-            early = [block for block in table[handled:] if view.keys[block] is not None]
-            if early and any(block != NULL_BLOCK for block in early):
+            early = [
+                block for block in table[handled:] if block != NULL_BLOCK and view.keys[block] is not None
+            ]
+            if early:
                 yield f"request {name}, group {group}: blocks {early} have keys before they were handled"
 
 
-@step_invariant("tables-only-grow")
+@step_invariant("tables-only-grow", "tables", of=(Allocate, Free, Skip))
 def tables_only_grow(before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """A table changes by its own request's operations alone: entries are appended, or become null [INV-11].
 
@@ -108,7 +110,7 @@ def tables_only_grow(before: View, step: Step, after: View, history: History) ->
 
 def _growth(before: View, action: Allocate, after: View, history: History) -> Iterator[str]:
     setting = history.setting
-    kept = after_skip(before, action.request, computed_tokens(action, setting), setting).tables
+    kept = released_first(before, action, setting).tables
     own = after.tables.get(action.request, [[] for _ in kept])
     for group, (old, new) in enumerate(zip(kept, own, strict=True)):
         moves = isinstance(setting.groups[group].attention, AlignedMambaState)
@@ -126,7 +128,7 @@ def _growth(before: View, action: Allocate, after: View, history: History) -> It
             )
 
 
-@step_invariant("tables-hold-the-slots")
+@step_invariant("tables-hold-the-slots", of=(Allocate,))
 def tables_hold_the_slots(_before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """After an allocation every group's table reaches as far as the step's slots [INV-8]."""
     action = step.action
@@ -140,7 +142,7 @@ def tables_hold_the_slots(_before: View, step: Step, after: View, history: Histo
             yield f"{action} needs {wanted} entries in group {group}, but the table is {table}"
 
 
-@step_invariant("hits-are-bound")
+@step_invariant("hits-are-bound", of=(Allocate,))
 def hits_are_bound(before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """A new table starts with nulls where nothing reads any more, then the blocks of its hit [BIND-4, BIND-6]."""
     action = step.action

@@ -6,6 +6,21 @@ count, empty tables (Q-15, Q-46, Q-47), the order of keys in the prefix map.
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+Part = Literal[
+    "ref_counts",
+    "keys",
+    "free_queue",
+    "prefix_map",
+    "tables",
+    "handled",
+    "reserved",
+    "step_keys",
+    "usage",
+    "stats",
+]
+"""A field of a view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +44,16 @@ class View:
     step_keys: list[bytes]
     usage: float
     stats: tuple[bool, int, int, int, int, int, int] | None
+
+
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
+def changed(before: View, after: View) -> tuple[Part, ...]:
+    """The parts that differ."""
+    if before is after:
+        return ()
+    return tuple([part for part in PARTS if getattr(before, part) != getattr(after, part)])
 
 
 @dataclass(frozen=True, slots=True)

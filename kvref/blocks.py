@@ -44,6 +44,13 @@ class LiveBlock(KVCacheBlock):
         self.block_id = block_id
         self._states = states
 
+    def __getstate__(self) -> tuple[BlockId, BlockStates]:
+        """What a copy of the pool, with its blocks, is made from."""
+        return self.block_id, self._states
+
+    def __setstate__(self, state: tuple[BlockId, BlockStates]) -> None:
+        self.block_id, self._states = state
+
     @property
     def ref_cnt(self) -> int:  # type: ignore[override] # the pool's to write
         """How many table entries hold the block."""

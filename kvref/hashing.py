@@ -10,6 +10,7 @@ import hashlib
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cbor2
@@ -55,8 +56,11 @@ def get_hash_function(name: str) -> HashFunction:
     if name not in _SERIALIZERS:
         known = ", ".join(sorted(_SERIALIZERS))
         raise UserError(f"Unsupported hash function {name!r}: choose one of {known}")
-    digest, serialize = _SERIALIZERS[name]
-    return lambda value: BlockHash(digest(serialize(value)))
+    return partial(_hash, *_SERIALIZERS[name])
+
+
+def _hash(digest: Callable[[bytes], bytes], serialize: Callable[[object], bytes], value: object) -> BlockHash:
+    return BlockHash(digest(serialize(value)))
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,8 @@ def skipped_entries(attention: Attention, table: Sequence[BlockId], computed: To
     if isinstance(attention, MambaState):
         computed = attention.settled_tokens(computed)
     end = Blocks(min(attention.skipped_blocks(computed), len(table)))
+    if end == 0:
+        return Skip(window=(), states=())
     past = [i for i in range(end - 1, -1, -1) if table[i] != NULL_BLOCK]
     adjacent = tuple(i for n, i in enumerate(past) if i == end - 1 - n)
     states = tuple(past[len(adjacent) :]) if isinstance(attention, AlignedMambaState) else ()

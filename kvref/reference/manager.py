@@ -150,7 +150,8 @@ class KVCacheManager:
         )
         full = Tokens(min(main, request.num_tokens, step.slots))
         caches_now = self.config.enable_caching and not delay_cache_blocks
-        self._check_counts(num_new_tokens, local, external, encoder, num_lookahead_tokens, reserved_blocks)
+        counts = (num_new_tokens, num_new_computed_tokens, external, encoder, num_lookahead_tokens)
+        self._check_counts(*counts, reserved_blocks)
         self._check_call(request, found, num_new_tokens, external)
         self._check_hits(request, found, num_new_computed_tokens)
         if caches_now:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, ParamSpec
 
+from invariants.view import View
 from kvref.config import KVCacheConfig, KVCacheGroupSpec
 from kvref.errors import CallerError, UserError
 from kvref.events import KVCacheEvent
-from kvref.hashing import BlockHasher
+from kvref.hashing import BlockHasher, get_hash_function
 from kvref.kv_cache_spec import (
     ChunkedLocalAttentionSpec,
     CrossAttentionSpec,
@@ -22,6 +24,7 @@ from kvref.kv_cache_spec import (
 )
 from kvref.operations import (
     EMBEDDING_BYTES,
+    Allocate,
     ChunkedGroup,
     Configuration,
     ContinueRequest,
@@ -53,6 +56,8 @@ from spec.units import RequestId, Tokens
 
 LORA_ID = 7
 
+P = ParamSpec("P")
+
 
 @dataclass(frozen=True)
 class Float16:
@@ -62,6 +67,17 @@ class Float16:
 
 
 FLOAT16 = Float16()
+
+
+DEFAULTS: dict[str, object] = {
+    "enable_caching": True,
+    "use_eagle": False,
+    "log_stats": False,
+    "enable_kv_cache_events": False,
+    "dcp_world_size": 1,
+    "pcp_world_size": 1,
+}
+"""What a caller leaves out means this; what is not here, None."""
 
 
 def spec_of(group: Group) -> KVCacheSpec:  # noqa: PLR0911 - one line a kind
@@ -104,28 +120,36 @@ def manager_of(manager_class: Callable[..., Any], configuration: Configuration) 
         KVCacheGroupSpec((f"layer.{i}",), spec_of(group), group.eagle)
         for i, group in enumerate(configuration.groups)
     )
+    given = {
+        "max_num_batched_tokens": configuration.max_num_batched_tokens,
+        "enable_caching": configuration.enable_caching,
+        "use_eagle": configuration.use_eagle,
+        "log_stats": configuration.log_stats,
+        "enable_kv_cache_events": configuration.enable_kv_cache_events,
+        "dcp_world_size": configuration.dcp_world_size,
+        "pcp_world_size": configuration.pcp_world_size,
+        "retention_interval": configuration.retention_interval,
+    }
     return manager_class(
         KVCacheConfig(configuration.num_blocks, groups),
         max_model_len=configuration.max_model_len,
         scheduler_block_size=configuration.scheduler_block_size,
         hash_block_size=configuration.hash_block_size,
-        max_num_batched_tokens=configuration.max_num_batched_tokens,
-        enable_caching=configuration.enable_caching,
-        use_eagle=configuration.use_eagle,
-        log_stats=configuration.log_stats,
-        enable_kv_cache_events=configuration.enable_kv_cache_events,
-        dcp_world_size=configuration.dcp_world_size,
-        pcp_world_size=configuration.pcp_world_size,
-        retention_interval=configuration.retention_interval,
+        **{name: value for name, value in given.items() if value != DEFAULTS.get(name)},
     )
+
+
+_cbor_hash = lru_cache(maxsize=1 << 13)(get_hash_function("sha256_cbor"))
+"""Both sides of a comparison hash the same blocks. Pickled bytes also depend on which strings are one object [Q-20]."""
 
 
 def hasher_of(configuration: Configuration) -> BlockHasher | None:
     """What hashes a request's blocks; None with caching off."""
     if not configuration.enable_caching:
         return None
-    size = Tokens(configuration.hash_block_size)
-    return BlockHasher.seeded(configuration.hash_function, size, configuration.hash_seed)
+    name, size = configuration.hash_function, Tokens(configuration.hash_block_size)
+    function = _cbor_hash if name == "sha256_cbor" else get_hash_function(name)
+    return BlockHasher(function, size, function(configuration.hash_seed))
 
 
 def request_of(operation: NewRequest, hasher: BlockHasher | None) -> Request:
@@ -158,7 +182,15 @@ class InProcessSession(ApiSession):
 
     def __init__(self, configuration: Configuration) -> None:
         super().__init__(manager_of(type(self).manager_class, configuration))
+        self._parts: tuple[object, ...] = ()
+        self._view: View
         self._hasher = hasher_of(configuration)
+
+    def pictured(self, picture: Callable[P, View], *parts: P.args, **named: P.kwargs) -> View:
+        """The view of copies of all that is shown of the manager: the last one while nothing changes."""
+        if parts != self._parts:
+            self._parts, self._view = parts, picture(*parts, **named)
+        return self._view
 
     def new_request(self, operation: NewRequest) -> Request:
         """The API's request object."""
@@ -167,6 +199,22 @@ class InProcessSession(ApiSession):
     def continue_request(self, request: Request, operation: ContinueRequest) -> None:
         """Give a streaming session its next input [REQ-7]."""
         continue_request(request, operation)
+
+    def allocate(self, request: Any, found: Any, operation: Allocate) -> Any:
+        """As callers do: what is left at its default is left out [ALLOC-1]."""
+        given = {
+            "num_new_computed_tokens": operation.hit,
+            "new_computed_blocks": found,
+            "num_lookahead_tokens": operation.lookahead,
+            "num_external_computed_tokens": operation.external,
+            "delay_cache_blocks": operation.delay,
+            "num_encoder_tokens": operation.encoder,
+            "full_sequence_must_fit": operation.must_fit,
+            "reserved_blocks": operation.reserved,
+        }
+        return self.manager.allocate_slots(
+            request, operation.new, **{name: value for name, value in given.items() if value}
+        )
 
     def meaning(self, error: Exception) -> str | None:
         """The class's own name, for a caller's mistake."""

@@ -5,7 +5,8 @@ named, how events and state are pictured.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -101,49 +102,50 @@ class ApiSession(ABC):
         if not events:
             return observation
         if isinstance(operation, Evict):
-            events.sort(key=_removal_order)
+            events.sort(key=removal_order)
         return msgspec.structs.replace(observation, events=tuple(events))
 
     def perform(self, operation: Operation) -> Observation:  # noqa: C901, PLR0911, PLR0912
         """Perform the operation, and let what it raises through."""
         manager, requests = self.manager, self.requests
         match operation:
+            # Roughly by frequency.
             case Allocate():
                 return self._allocate(operation)
+            case NewStep():
+                manager.new_step_starts()
+            case AppendTokens(request=name, tokens=tokens):
+                requests[name].append_output_token_ids(list(tokens))
+            case StepEnds() | TakeEvents():
+                pass
             case Lookup(request=name, preemptions=preemptions):
                 requests[name].num_preemptions = preemptions
                 found, length = self.look_up(requests[name])
                 self._found[name] = found
                 return Observation(blocks=block_ids(found), tokens=length)
-            case AppendTokens(request=name, tokens=tokens):
-                requests[name].append_output_token_ids(list(tokens))
             case NewRequest(request=name):
                 requests[name] = self.new_request(operation)
-            case ContinueRequest(request=name, computed=computed):
-                requests[name].num_computed_tokens = computed
-                self.continue_request(requests[name], operation)
+            case GetBlocks(request=name):
+                return Observation(blocks=block_ids(manager.get_blocks(name)))
             case Free(request=name):
                 manager.free(requests[name])
+            case TakeNewBlockIds():
+                return Observation(numbers=tuple(manager.take_new_block_ids()))
             case CacheBlocks(request=name, tokens=computed):
                 manager.cache_blocks(requests[name], computed)
+            case TakeStats():
+                return Observation(stats=stats_of(manager.make_prefix_cache_stats()))
             case RemoveSkipped(request=name, tokens=computed):
                 manager.remove_skipped_blocks(name, computed)
             case Evict(blocks=blocks):
                 manager.evict_blocks(set(blocks))
             case Reset():
                 return Observation(done=manager.reset_prefix_cache())
-            case NewStep():
-                manager.new_step_starts()
-            case TakeEvents() | StepEnds():
-                pass
-            case TakeNewBlockIds():
-                return Observation(numbers=tuple(manager.take_new_block_ids()))
-            case TakeStats():
-                return Observation(stats=stats_of(manager.make_prefix_cache_stats()))
+            case ContinueRequest(request=name, computed=computed):
+                requests[name].num_computed_tokens = computed
+                self.continue_request(requests[name], operation)
             case CommonPrefix(request=name):
                 return Observation(numbers=tuple(manager.get_num_common_prefix_blocks(name)))
-            case GetBlocks(request=name):
-                return Observation(blocks=block_ids(manager.get_blocks(name)))
         return Observation()
 
     def _allocate(self, operation: Allocate) -> Observation:
@@ -174,12 +176,13 @@ def stats_of(stats: Any) -> Stats | None:
     )
 
 
-def picture_map(entries: Sequence[tuple[bytes, list[int]]]) -> list[tuple[bytes, list[int]]]:
+def picture_map(entries: Iterable[tuple[bytes, list[int]]]) -> list[tuple[bytes, list[int]]]:
     """The prefix map in an order that does not depend on insertion of keys [OBS-4, OBS-9]."""
-    return sorted(entries, key=lambda entry: entry[1])
+    return sorted(entries, key=itemgetter(1))
 
 
-def _removal_order(event: KVCacheEvent) -> tuple[int, tuple[int, ...]]:
+def removal_order(event: KVCacheEvent) -> tuple[int, tuple[int, ...]]:
+    """What the removals of one eviction are sorted by: blocks leave in no order that counts (Q-19)."""
     if isinstance(event, BlockRemoved):
         return (event.group_idx or 0, event.block_hashes)
     return (-1, ())

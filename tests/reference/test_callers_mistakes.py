@@ -15,6 +15,7 @@ from kvref.errors import (
     UnknownBlockError,
 )
 from kvref.request import Request
+from spec.units import Tokens
 from tests.reference.driving import Caller, by_id, fresh, full, mamba, sliding
 
 
@@ -48,6 +49,12 @@ def test_an_allocation_of_nothing(caller: Caller, running: Request) -> None:
 def test_a_negative_count(caller: Caller, counts: tuple[int | None, ...]) -> None:
     request = caller.request("new", 12)
     caller.refuses(NegativeCountError, "negative", caller.manager.allocate_slots, request, *counts)
+
+
+def test_a_negative_hit_behind_computed_tokens(caller: Caller) -> None:
+    request = caller.request("new", 12)
+    request.num_computed_tokens = Tokens(4)
+    caller.refuses(NegativeCountError, "negative", caller.manager.allocate_slots, request, 1, -1)
 
 
 def test_hits_for_a_request_that_holds_a_table(caller: Caller, running: Request) -> None:
