@@ -18,7 +18,7 @@ class ConfigurationError(KvrefError, ValueError):
     """A configuration that no manager can honour [CFG-3, RETAIN-2, Q-23, Q-49]."""
 
 
-class UnpicturableError(KvrefError):
+class UnpicturableError(UserError):
     """A manager whose state is not kept as it can be pictured."""
 
 
@@ -44,3 +44,13 @@ class UnknownBlockError(CallerError):
 
 class NegativeCountError(CallerError):
     """A count of tokens or blocks below zero."""
+
+
+class WrongAnswerError(KvrefError):
+    """What a target did instead of giving an answer that can be right: `what`, and both sides in words."""
+
+    def __init__(self, what: str, expected: str, actual: str) -> None:
+        super().__init__(f"{what}: {actual}")
+        self.what = what
+        self.expected = expected
+        self.actual = actual

@@ -1,16 +1,16 @@
 """Replays a trace at level `safe`: on a target alone, with data behind its block ids."""
 
-from typing import NamedTuple, TypeGuard, cast
+from typing import NamedTuple, TypeGuard
 
 import msgspec
 
 from kvref.compare import Difference
 from kvref.dataplane.safety import Safety
-from kvref.errors import ConfigurationError, UserError
-from kvref.fuzz.safe import SafeTarget
+from kvref.errors import ConfigurationError, UserError, WrongAnswerError
+from kvref.fuzz.safe import require_live
 from kvref.operations import Allocate, GetBlocks, Operation, Trace
 from kvref.protocol import Phase, Scheduler
-from kvref.targets.base import Target
+from kvref.targets.base import Live, Target
 from kvref.targets.picture import Session
 
 
@@ -22,40 +22,45 @@ class SafeReplay(NamedTuple):
 
 
 def replay_safe(trace: Trace, target: Target) -> SafeReplay:
+    """Perform a trace on a target, up to what is wrong: see `follow`.
+
+    Raises UserError if the target cannot be asked one operation at a time.
+    """
+    return follow(trace, require_live(target))
+
+
+def follow(trace: Trace, asked: Live) -> SafeReplay:
     """Perform a trace, up to what is wrong.
 
     An admission takes what the target's own lookup has found, and computes as far as the trace says;
     behind it the worker is told of the table. Raises UserError if the target cannot be asked, or if a
     scheduler that saw its answers could not go on as the trace does.
     """
-    live = _live(target)
-    session = _open(trace, live)
+    try:
+        session = _open(trace, asked)
+    except WrongAnswerError as fault:
+        return SafeReplay((Difference(fault.what, fault.expected, fault.actual),))
     scheduler = Scheduler(trace.configuration.max_model_len, drafts=trace.configuration.max_model_len)
-    safety = Safety(trace.configuration, live.opener, as_specified=live.capabilities.is_sound)
+    safety = Safety(trace.configuration, asked.opener, as_specified=asked.capabilities.is_sound)
     following = [*trace.operations[1:], None]
     for line, (wanted, after) in enumerate(zip(trace.operations, following, strict=True)):
         operation = _with_hit(wanted, scheduler)
-        impossible = live.capabilities.lacks(operation) or scheduler.violation(operation)
+        impossible = asked.capabilities.lacks(operation) or scheduler.violation(operation)
         if impossible is not None:
-            raise UserError(f"operation {line} cannot follow on {target.name}: {impossible}")
+            raise UserError(f"operation {line} cannot follow on {asked.name}: {impossible}")
         told = GetBlocks(operation.request) if _admits(operation, scheduler) else None
-        observation = session.apply(operation)
-        wrong = safety.sees(operation, observation)
+        observation, wrong = safety.performs(session, operation)
         if wrong:
             return SafeReplay(tuple(wrong), line)
         scheduler.record(operation, observation)
         if told is not None and observation.blocks is not None and after != told:
-            safety.sees(told, session.apply(told))
+            wrong = safety.performs(session, told)[1]
+            if wrong:
+                return SafeReplay(tuple(wrong), line)
     return SafeReplay(tuple(safety.ends()))
 
 
-def _live(target: Target) -> SafeTarget:
-    if not (hasattr(target, "opener") and hasattr(target, "capabilities")):
-        raise UserError(f"{target.name} cannot be asked one operation at a time: use --level exact")
-    return cast("SafeTarget", target)
-
-
-def _open(trace: Trace, target: SafeTarget) -> Session:
+def _open(trace: Trace, target: Live) -> Session:
     refused = target.capabilities.refuses(trace.configuration)
     if refused is not None:
         raise UserError(f"the trace needs another target: {refused}")

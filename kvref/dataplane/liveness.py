@@ -59,14 +59,22 @@ class Liveness:
                     self._suspect = None
             case Reset() if observation.done is False and not self._holders() and not self._has_sink():
                 wrong = Difference("reset, while no request holds a block", "done", "refused")
-            case Lookup(request=name) if (observation.tokens or 0) < 0:
-                wrong = Difference(f"hit length of {name}", "at least 0", str(observation.tokens))
+            case Lookup(request=name):
+                wrong = self._hit(name, observation.tokens or 0)
             case Allocate(request=name):
                 wrong = self._allocation(operation, granted=observation.blocks is not None)
             case _:
                 pass
         self._scheduler.record(operation, observation)
         return [] if wrong is None else [wrong]
+
+    def _hit(self, name: str, length: int) -> Difference | None:
+        """A hit leaves a token to compute [HIT-8]."""
+        most = max(0, self._scheduler.books[name].tokens - 1)
+        if 0 <= length <= most:
+            return None
+        bound = "at least 0" if length < 0 else f"at most {most}"
+        return Difference(f"hit length of {name}", bound, str(length))
 
     def _holders(self) -> list[str]:
         return [name for name, book in self._scheduler.books.items() if book.phase is not Phase.WAITING]

@@ -10,8 +10,9 @@ from kvref.dataplane.keys import share_key
 from kvref.dataplane.liveness import Liveness
 from kvref.dataplane.plane import DataPlane
 from kvref.dataplane.worker import Misread
+from kvref.errors import WrongAnswerError
 from kvref.operations import Configuration, Observation, Operation
-from kvref.targets.picture import Opener
+from kvref.targets.picture import Opener, Session
 
 
 @final
@@ -35,6 +36,14 @@ class Safety:
         """Slots of tokens and states whose content was checked so far."""
         return self._plane.checked
 
+    def performs(self, session: Session, operation: Operation) -> tuple[Observation, list[Difference]]:
+        """Perform a legal operation: what it returned, and what is wrong with that, no answer included."""
+        try:
+            observation = session.apply(operation)
+        except WrongAnswerError as wrong:
+            return Observation(), [Difference(wrong.what, wrong.expected, wrong.actual)]
+        return observation, self.sees(operation, observation)
+
     def sees(self, operation: Operation, observation: Observation) -> list[Difference]:
         """What is wrong with what a legal operation returned, or with what a step that ended has read."""
         self._operations.append(operation)
@@ -50,7 +59,10 @@ class Safety:
 
     def ends(self) -> list[Difference]:
         """What is wrong when no operation follows. Another manager may be built for it."""
-        return self._liveness.ends()
+        try:
+            return self._liveness.ends()
+        except WrongAnswerError as wrong:
+            return [Difference(wrong.what, wrong.expected, wrong.actual)]
 
     def _is_conflated(self, misread: Misread) -> bool:
         holders = self._plane.holders(misread.found, misread.position)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kvref.errors import UserError
 from kvref.targets.base import Target
+from kvref.targets.imported import import_target
 
 GROUP = "kvref.targets"
 
@@ -23,10 +24,14 @@ def names() -> list[str]:
 
 
 def open_target(text: str, *, python: Path | None, tell: Tell) -> Target:
-    """The target called `text`: a name, or `name==release`. Raises UserError if there is none."""
+    """The target called `text`: `name`, `name==release` or `module:attribute`. Raises UserError if none is."""
+    if ":" in text:
+        return import_target(text)
     name, _, release = text.partition("==")
     points = list(entry_points(group=GROUP, name=name))
     if not points:
-        raise UserError(f"no target is called {name!r}: choose one of {', '.join(names())}")
+        raise UserError(
+            f"no target is called {name!r}: choose one of {', '.join(names())}, or module:attribute"
+        )
     target: Target = points[0].load()(release or None, python, tell)
     return target

@@ -52,7 +52,7 @@ class _Wrapped:
 
 
 def _bound(method: Callable[..., Any], true: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments: method(true, *arguments)
+    return lambda *arguments, **given: method(true, *arguments, **given)
 
 
 def requests_without(**lacking: Any) -> Opener:
@@ -131,8 +131,8 @@ def told(_: pytest.MonkeyPatch) -> Opener:
 
 @fault("what is appended is told in another order")
 def appended(_: pytest.MonkeyPatch) -> Opener:
-    def allocate_slots(true: Callable[..., Any], *arguments: Any) -> Any:
-        found = true(*arguments)
+    def allocate_slots(true: Callable[..., Any], *arguments: Any, **given: Any) -> Any:
+        found = true(*arguments, **given)
         return None if found is None else BlockIds(found._pool, [row[::-1] for row in found.rows])
 
     return session_with(allocate_slots=allocate_slots)

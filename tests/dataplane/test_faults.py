@@ -6,7 +6,7 @@ import pytest
 
 from kvref.compare import Difference
 from kvref.fuzz.play import play
-from kvref.fuzz.safe import Settings
+from kvref.fuzz.settings import Settings
 from kvref.targets.inprocess import InProcessTarget
 from tests.dataplane.faults import FAULTS
 

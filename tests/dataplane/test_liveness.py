@@ -100,3 +100,11 @@ def test_what_a_new_manager_refuses_may_be_refused() -> None:
     small = configuration(FullGroup(4), num_blocks=2)
     liveness, _ = follow(*ADMITTED, (Allocate("a", 0, 8, hit=0), REFUSED), of=small)
     assert liveness.ends() == []
+
+
+def test_a_hit_leaves_a_token_to_compute() -> None:
+    of_all = (Lookup("a"), Observation(tokens=8))
+    _, wrong = follow(*silent(PROMPT, NewStep()), of_all)
+    assert wrong == [Difference("hit length of a", "at most 7", "8")]
+    _, fine = follow(*silent(PROMPT, NewStep()), (Lookup("a"), Observation(tokens=7)))
+    assert fine == []

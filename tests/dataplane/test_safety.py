@@ -6,8 +6,12 @@ HASH-4, Q-10, Q-11.
 import pytest
 
 from kvref.dataplane.safety import Safety
+from kvref.fuzz.campaign import Memory, conduct
 from kvref.fuzz.play import play
-from kvref.fuzz.safe import Report, Settings, run
+from kvref.fuzz.safe import SafeRunner
+from kvref.fuzz.settings import Settings
+from kvref.fuzz.tally import Report
+from kvref.fuzz.workers import Here
 from kvref.operations import (
     Allocate,
     AppendTokens,
@@ -31,22 +35,23 @@ from tests.dataplane.story import configuration
 
 
 def campaign(opener: Opener, cases: int, seed: int = 1) -> Report:
-    settings = Settings(seed, cases, witnessed=1)
-    return run(settings, InProcessTarget("target", opener), play, lambda _: None, lambda _: None)
+    settings = Settings(seed, cases, level="safe", witnessed=1)
+    runner = SafeRunner(settings, InProcessTarget("target", opener), play, lambda _: None)
+    return conduct(Here(runner), Memory(Report("target", settings)), lambda _: None)
 
 
 @pytest.mark.parametrize("opener", [ReferenceSession, OptimizedSession])
 def test_our_managers_are_safe(opener: Opener) -> None:
     report = campaign(opener, 150)
     assert report.findings == []
-    assert report.checked > 50_000
+    assert report.slots_checked > 50_000
     assert report.coverage.counts["several groups", "hit"] > 50
 
 
 def test_a_campaign_repeats_exactly_with_its_seed() -> None:
     def seen() -> tuple[object, ...]:
         report = campaign(ReferenceSession, 20, seed=9)
-        return report.operations, report.checked, report.coverage.counts
+        return report.operations, report.slots_checked, report.coverage.counts
 
     assert seen() == seen()
 

@@ -8,10 +8,13 @@ import pytest
 from kvref.operations import (
     Allocate,
     Configuration,
+    ContinueRequest,
     Evict,
     Free,
     FullGroup,
+    Item,
     MambaGroup,
+    NewRequest,
     Operation,
     SlidingGroup,
     SlidingMLAGroup,
@@ -86,6 +89,46 @@ def test_decode_context_parallelism_may_be_lacking() -> None:
     without = replace(OLD, decode_context_parallel=False)
     two = with_(PLAIN, dcp_world_size=2, hash_block_size=8)
     assert without.refuses(two) == "thing 1 has no decode context parallelism"
+
+
+@pytest.mark.parametrize(
+    ("operation", "reason"),
+    [
+        (NewRequest("r", (1,)), None),
+        (NewRequest("r", (1,), salt="s"), None),
+        (NewRequest("r", (1,), lora="l"), "thing 1 has no adapters"),
+        (NewRequest("r", (1,), items=(Item("a", 0, 1),)), "thing 1 has no multimodal items"),
+        (NewRequest("r", (1,), embeds=b"1234"), "thing 1 has no prompt embeddings"),
+        (NewRequest("r", (1,), skip_reading=True), "thing 1 has no requests that skip reading the cache"),
+        (ContinueRequest("r", 1, (1,)), None),
+        (ContinueRequest("r", 1, (1,), (Item("a", 0, 1),)), "thing 1 has no multimodal items"),
+    ],
+)
+def test_a_request_is_lacking_by_what_it_brings(operation: Operation, reason: str | None) -> None:
+    able = replace(OLD, requests=frozenset({"salt"}), operations=frozenset({"NewRequest", "ContinueRequest"}))
+    assert able.lacks(operation) == reason
+
+
+@pytest.mark.parametrize(
+    ("lacking", "configuration", "words"),
+    [
+        (
+            "several_groups",
+            with_(PLAIN, groups=(FullGroup(4), SlidingGroup(4, 8))),
+            "number of groups but one",
+        ),
+        ("several_groups", with_(PLAIN, groups=()), "number of groups but one"),
+        ("caching_off", with_(PLAIN, enable_caching=False), "way to do without a prefix cache"),
+        ("eagle", with_(PLAIN, use_eagle=True), "EAGLE"),
+    ],
+)
+def test_a_manager_may_lack_what_all_releases_have(
+    lacking: str, configuration: Configuration, words: str
+) -> None:
+    assert OLD.refuses(configuration) is None
+    without = replace(OLD, **{lacking: False})  # type: ignore[arg-type] # a flag
+    assert without.refuses(configuration) == f"thing 1 has no {words}"
+    assert without.refuses(PLAIN) is None
 
 
 def test_they_travel_in_a_message() -> None:

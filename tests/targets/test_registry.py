@@ -39,7 +39,7 @@ def silent(line: str) -> None:
 
 
 def test_our_own_targets_are_known() -> None:
-    assert names() == ["compiled", "optimized", "reference", "vllm"]
+    assert names() == ["compiled", "optimized", "reference", "vllm", "zoo"]
 
 
 def test_the_reference_opens_without_a_word() -> None:

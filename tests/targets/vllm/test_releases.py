@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from kvref.errors import ConfigurationError, UnpicturableError
+from kvref.fuzz import generate
+from kvref.fuzz.caller import Caller
 from kvref.fuzz.cases import random_of
 from kvref.fuzz.configurations import draw
-from kvref.fuzz.generate import Caller
+from kvref.fuzz.habits import draw_habits
 from kvref.operations import Configuration, FullGroup, NewRequest, Observation, Operation
 from kvref.targets.registry import open_target
 from kvref.targets.vllm.target import VllmTarget
@@ -66,8 +68,8 @@ def target(request: pytest.FixtureRequest) -> Iterator[VllmTarget]:
 
 
 def play(target: VllmTarget, number: int, played: Played) -> None:
-    rng = random_of(1, "mixed", number)
-    configuration = draw(rng, "mixed")
+    choices = random_of(1, "mixed", number)
+    configuration = draw(choices, "mixed")
     try:
         session = target.opener(configuration)
     except ConfigurationError as refusal:
@@ -87,7 +89,8 @@ def play(target: VllmTarget, number: int, played: Played) -> None:
     played.cases += 1
     played.kinds |= {type(group).__name__ for group in configuration.groups}
     try:
-        Caller(rng, configuration, apply, avoids, LENGTH).run()
+        habits = draw_habits(choices, configuration)
+        generate.play(Caller(choices, configuration, habits, apply, avoids, LENGTH))
     except Raised as error:
         played.errors[str(error)] += 1
 

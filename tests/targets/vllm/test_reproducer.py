@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from kvref.fuzz.play import play
-from kvref.fuzz.safe import Settings
+from kvref.fuzz.settings import Settings
+from kvref.fuzz.shows_safe import Safe
 from kvref.fuzz.shrink import shrink
 from kvref.operations import Allocate, GetBlocks, NewStep, StepEnds, Trace
 from kvref.replay import read_trace
@@ -56,7 +57,7 @@ def shows(trace: Trace, target: VllmTarget, path: Path) -> None:
 
 @pytest.mark.parametrize("number", CASES)
 def test_a_shrunk_finding_is_shown(number: int, vllm_target: VllmTarget, tmp_path: Path) -> None:
-    shrunk = shrink(play(Settings(1, None), number, vllm_target).trace, vllm_target)
+    shrunk = shrink(play(Settings(1, None), number, vllm_target).trace, Safe(vllm_target))
     assert shrunk is not None
     shows(shrunk.trace, vllm_target, tmp_path / "finding.py")
 
