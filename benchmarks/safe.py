@@ -13,12 +13,13 @@ from statistics import median
 import torch
 
 from kvref.errors import ConfigurationError
-from kvref.fuzz import campaign
+from kvref.fuzz import campaign, generate
+from kvref.fuzz.caller import Caller
 from kvref.fuzz.cases import random_of
 from kvref.fuzz.configurations import draw
-from kvref.fuzz.generate import Caller
+from kvref.fuzz.habits import draw_habits
 from kvref.fuzz.play import play
-from kvref.fuzz.safe import Settings
+from kvref.fuzz.settings import Settings
 from kvref.targets.inprocess import InProcessTarget
 from kvref.targets.optimized import OptimizedSession
 from kvref.targets.reference import ReferenceSession
@@ -38,15 +39,16 @@ def without_data(cases: int) -> int:
     """The same cases, with nothing behind the ids."""
     operations = 0
     for number in range(1, cases + 1):
-        rng = random_of(1, "mixed", number)
-        configuration = draw(rng, "mixed")
+        choices = random_of(1, "mixed", number)
+        configuration = draw(choices, "mixed")
         try:
             session = OptimizedSession(configuration)
         except ConfigurationError:
             continue
-        caller = Caller(rng, configuration, session.apply, lambda _: False, LENGTH, careful=True)
-        caller.run()
-        caller.wind_down()
+        habits = draw_habits(choices, configuration)
+        caller = Caller(choices, configuration, habits, session.apply, lambda _: False, LENGTH, careful=True)
+        generate.play(caller)
+        generate.wind_down(caller)
         operations += len(caller.operations)
     return operations
 

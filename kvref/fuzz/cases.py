@@ -1,17 +1,22 @@
 """One case: a configuration and a trace, drawn from (seed, profile, number) alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from random import Random
 
 from invariants.view import View
 from kvref.errors import ConfigurationError
-from kvref.fuzz.configurations import Profile, chance, draw
+from kvref.fuzz import generate
+from kvref.fuzz.caller import Caller, CaseOver
+from kvref.fuzz.choices import Seeded
+from kvref.fuzz.configurations import Profile, draw
 from kvref.fuzz.coverage import Coverage, Watch
-from kvref.fuzz.generate import Caller
+from kvref.fuzz.guidance import draw_aim, fits, weights_for
+from kvref.fuzz.habits import draw_habits
 from kvref.fuzz.mistakes import draw_mistake
-from kvref.operations import Configuration, Observation, Operation, Trace
-from kvref.targets.base import CaseResult, digest
+from kvref.operations import Configuration, Lookup, Observation, Operation, Trace
+from kvref.targets.base import CaseResult, Digester
+from kvref.targets.capabilities import Capabilities
 from kvref.targets.deviations import (
     Catalogue,
     Situation,
@@ -20,13 +25,16 @@ from kvref.targets.deviations import (
 )
 from kvref.targets.picture import Opener, Session
 
+MOST_DRAWN = 1000
+"""So many configurations at the most are drawn for one case."""
+
 Notice = Callable[[Operation, Observation, View], object]
 """Told of every operation while a case is drawn."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A trace, and what the reference showed on it."""
+    """A trace, and what the manager that it was drawn on showed."""
 
     trace: Trace
     expected: CaseResult
@@ -41,9 +49,9 @@ def is_careful(number: int) -> bool:
     return number % 2 == 0
 
 
-def random_of(seed: int, profile: Profile, number: int) -> Random:
-    """The generator of one case. Equal arguments give equal choices, on every machine."""
-    return Random(f"{seed}/{profile}/{number}")  # noqa: S311 - not for secrets
+def random_of(seed: int, profile: Profile, number: int) -> Seeded:
+    """The choices of one case. Equal arguments give equal choices, on every machine."""
+    return Seeded(f"{seed}/{profile}/{number}")
 
 
 def draw_case(
@@ -54,15 +62,26 @@ def draw_case(
     opener: Opener,
     catalogue: Catalogue,
     notice: Callable[[Configuration], Notice] | None = None,
+    offers: Sequence[Capabilities] = (),
+    *,
+    guidance: bool = False,
 ) -> Case:
-    """Draw the configuration, and play a scheduler on the reference for `length` operations.
+    """Draw the configuration, and play a scheduler on what `opener` builds for `length` operations.
 
-    In the profile `clean` nothing is drawn that the catalogue knows.
+    In the profile `clean` nothing is drawn that the catalogue knows. Nothing is asked that one of `offers`
+    lacks. With `guidance` some cases have an aim.
     """
-    rng = random_of(seed, profile, number)
-    configuration = draw(rng, profile)
-    while profile == "clean" and met_at_construction(catalogue, configuration):
-        configuration = draw(rng, profile)
+    choices = random_of(seed, profile, number)
+    aim = draw_aim(choices, number) if guidance else None
+    weights = weights_for(aim)
+
+    def can_be_asked(configuration: Configuration) -> bool:
+        known = profile == "clean" and met_at_construction(catalogue, configuration) is not None
+        lacking = any(offered.refuses(configuration) for offered in offers)
+        return not known and not lacking and fits(aim, configuration)
+
+    drawn = (draw(choices, profile, weights) for _ in range(MOST_DRAWN))
+    configuration = next((one for one in drawn if can_be_asked(one)), None) or draw(choices, profile, weights)
     try:
         session = opener(configuration)
     except ConfigurationError as refusal:
@@ -71,16 +90,29 @@ def draw_case(
     player = _Player(configuration, session, notice(configuration) if notice else None)
 
     def avoids(operation: Operation) -> bool:
+        if any(offered.lacks(operation) for offered in offers):
+            return True
         situation = Situation(configuration, session, operation)
         return profile == "clean" and met_by(catalogue, situation) is not None
 
-    caller = Caller(rng, configuration, player.apply, avoids, length, careful=is_careful(number))
-    operations = caller.run()
-    if profile == "mixed" and chance(rng, 0.1):
-        mistake = draw_mistake(rng, configuration, caller.scheduler)
-        if mistake is not None:
-            player.apply(mistake)
+    def apply(operation: Operation) -> Observation:
+        observation = player.apply(operation)
+        if isinstance(operation, Lookup):
+            known = caller.scheduler.books[operation.request].tokens
+            if not 0 <= (observation.tokens or 0) < known:
+                raise CaseOver  # no scheduler can go on behind a hit that leaves nothing to compute
+        return observation
+
+    habits = draw_habits(choices, configuration, weights)
+    caller = Caller(choices, configuration, habits, apply, avoids, length, careful=is_careful(number))
+    operations = generate.play(caller)
+    names_mistakes = all(offered.names_mistakes for offered in offers)
+    if profile == "mixed" and names_mistakes and choices.chance(0.1):
+        mistake = draw_mistake(choices, configuration, caller.scheduler)
+        if not avoids(mistake):
             operations.append(mistake)
+            with suppress(CaseOver):
+                player.apply(mistake)
     trace = Trace(configuration, tuple(operations), seed=seed, case=number)
     return Case(trace, CaseResult(tuple(player.digests)), player.watch.coverage)
 
@@ -94,14 +126,17 @@ class _Player:
         self._session = session
         self._notice = notice
         self._before = session.view()
+        self._digester = Digester()
 
     def apply(self, operation: Operation) -> Observation:
         observation = self._session.apply(operation)
         view = self._session.view()
-        self.digests.append(digest(observation, view))
+        self.digests.append(self._digester.digest(observation, view))
         if observation.error is None:
             self.watch.see(operation, observation, self._before, view)
         self._before = view
         if self._notice is not None:
             self._notice(operation, observation, view)
+        if observation.error is not None:
+            raise CaseOver
         return observation

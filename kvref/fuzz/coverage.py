@@ -77,13 +77,15 @@ REACHABLE = [(row, event) for row in ROWS for event in EVENTS if (row, event) no
 
 @dataclass
 class Coverage:
-    """Counts by (kind or feature, event)."""
+    """Counts by (kind or feature, event), and by (kind, feature, event) what both had a part in."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def add(self, other: "Coverage") -> None:
         """Add another's counts."""
         self.counts.update(other.counts)
+        self.cells.update(other.cells)
 
     def gaps(self) -> list[tuple[str, str]]:
         """The cells that could have been filled, and are empty."""
@@ -98,8 +100,9 @@ class Watch:
         self.met: set[str] = set()
         """The kinds and features that the case has had so far."""
         self._groups = [_kind(group) for group in configuration.groups]
-        self._general = {*self._groups, *_features(configuration)}
-        self.met |= self._general
+        self._kinds = set(self._groups)
+        self._features = set(_features(configuration))
+        self.met |= self._kinds | self._features
         self._requests: dict[str, set[str]] = {}
 
     def see(
@@ -118,22 +121,29 @@ class Watch:
                     self._requests[name].add("preempted")
                     self.met.add("preempted")
                 if observation.tokens:
-                    self._count("hit", self._general | self._requests[name])
+                    self._count("hit", self._kinds, self._features | self._requests[name])
             case Allocate(request=name):
-                own = self._general | self._requests[name] | set(_allocation_features(operation))
-                self.met |= own
+                asked = set(_allocation_features(operation))
+                features = self._features | self._requests[name] | asked
+                self.met |= asked
                 if operation.hit:
-                    self._count("hit", set(_allocation_features(operation)))
+                    self._count("hit", self._kinds, asked, again=True)
                 if observation.blocks is None:
-                    self._count("refusal", own)
+                    self._count("refusal", self._kinds, features)
                 lost = _evicted_groups(before, after) if before and after else set()
-                evicted = {self._groups[group] for group in lost}
-                if evicted:
-                    self._count("eviction", (own - set(self._groups)) | evicted)
+                if lost:
+                    self._count("eviction", {self._groups[group] for group in lost}, features)
 
-    def _count(self, event: str, names: Iterable[str]) -> None:
-        for name in names:
-            self.coverage.counts[name, event] += 1
+    def _count(self, event: str, kinds: set[str], features: set[str], *, again: bool = False) -> None:
+        """Count an event, or `again` one whose kinds were counted with it before."""
+        names = features if again else kinds | features
+        self.coverage.counts.update((name, event) for name in names)
+        self.coverage.cells.update((kind, feature, event) for kind in kinds for feature in features)
+
+
+def features_of(configuration: Configuration) -> set[str]:
+    """The kinds and features that a configuration has."""
+    return {*map(_kind, configuration.groups), *_features(configuration)}
 
 
 def _evicted_groups(before: View, after: View) -> set[int]:

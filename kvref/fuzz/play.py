@@ -4,12 +4,16 @@ from contextlib import suppress
 
 from kvref.compare import Difference
 from kvref.dataplane.safety import Safety
-from kvref.errors import ConfigurationError
+from kvref.errors import ConfigurationError, WrongAnswerError
+from kvref.fuzz import generate
+from kvref.fuzz.caller import Caller
 from kvref.fuzz.cases import random_of
 from kvref.fuzz.configurations import draw
 from kvref.fuzz.coverage import Watch
-from kvref.fuzz.generate import Caller
-from kvref.fuzz.safe import Played, SafeTarget, Settings
+from kvref.fuzz.guidance import draw_aim, fits, weights_for
+from kvref.fuzz.habits import draw_habits
+from kvref.fuzz.safe import Played, SafeTarget
+from kvref.fuzz.settings import Settings
 from kvref.operations import Configuration, Observation, Operation, Trace
 from kvref.targets.picture import Session
 from kvref.witness import Witness
@@ -38,40 +42,57 @@ class _Player:
         self._witness = Witness(configuration) if witnessed else None
 
     def apply(self, operation: Operation) -> Observation:
-        observation = self._session.apply(operation)
-        self.wrong += self.safety.sees(operation, observation)
-        if self._witness is not None:
-            broken = self._witness.sees(operation, observation, self._session.view())
-            self.wrong += [Difference(one.invariant, "holds", one.message) for one in broken]
+        observation, wrong = self.safety.performs(self._session, operation)
+        self.wrong += wrong
+        if self._witness is not None and not wrong:
+            self.wrong += self._broken(self._witness, operation, observation)
         if self.wrong:
             raise _Wrong
         self.watch.see(operation, observation, None, None)
         return observation
 
+    def _broken(self, witness: Witness, operation: Operation, observation: Observation) -> list[Difference]:
+        try:
+            view = self._session.view()
+        except WrongAnswerError as wrong:
+            return [Difference(wrong.what, wrong.expected, wrong.actual)]
+        broken = witness.sees(operation, observation, view)
+        return [Difference(one.invariant, "holds", one.message) for one in broken]
+
 
 def play(settings: Settings, number: int, target: SafeTarget) -> Played:
     """Play one case, drawn from (seed, profile, number) and from what the target answers."""
-    rng = random_of(settings.seed, settings.profile, number)
-    configuration = draw(rng, settings.profile)
+    choices = random_of(settings.seed, settings.profile, number)
+    aim = draw_aim(choices, number) if settings.guidance else None
+    weights = weights_for(aim)
     lacking: list[str] = []
-    while (reason := target.capabilities.refuses(configuration)) is not None and len(lacking) < MOST_DRAWN:
-        lacking.append(reason)
-        configuration = draw(rng, settings.profile)
+    for _ in range(MOST_DRAWN):
+        configuration = draw(choices, settings.profile, weights)
+        reason = target.capabilities.refuses(configuration)
+        if reason is not None:
+            lacking.append(reason)
+        elif fits(aim, configuration):
+            break
     trace = Trace(configuration, (), seed=settings.seed, case=number)
     try:
         session = target.opener(configuration)
     except ConfigurationError as refusal:
         return Played(trace, refused=str(refusal), lacking=tuple(lacking))
-    witnessed = target.capabilities.is_sound and number % settings.witnessed == 0
+    except WrongAnswerError as fault:
+        told = Difference(fault.what, fault.expected, fault.actual)
+        return Played(trace, (told,), lacking=tuple(lacking))
+    can_tell = target.capabilities.is_sound and target.capabilities.shows_state
+    witnessed = can_tell and number % settings.witnessed == 0
     player = _Player(configuration, session, target, witnessed=witnessed)
 
     def avoids(operation: Operation) -> bool:
         return target.capabilities.lacks(operation) is not None
 
-    caller = Caller(rng, configuration, player.apply, avoids, settings.length, careful=True)
+    habits = draw_habits(choices, configuration, weights)
+    caller = Caller(choices, configuration, habits, player.apply, avoids, settings.length, careful=True)
     with suppress(_Wrong):
-        caller.run()
-        caller.wind_down()
+        generate.play(caller)
+        generate.wind_down(caller)
         player.wrong += player.safety.ends()
     trace = Trace(configuration, tuple(caller.operations), seed=settings.seed, case=number)
     safety = player.safety

@@ -12,37 +12,43 @@ from rich.table import Table
 
 from kvref.compare import Difference
 from kvref.errors import UserError
-from kvref.fuzz import safe
-from kvref.fuzz.campaign import Report
 from kvref.fuzz.coverage import EVENTS, REACHABLE, ROWS, UNREACHABLE
+from kvref.fuzz.histogram import DUE, below_floor, nested
+from kvref.fuzz.settings import Level
+from kvref.fuzz.tally import Report
 from kvref.judge import Finding
 from kvref.operations import Trace
 from kvref.targets.deviations import Catalogue
 
 SECONDS_A_LINE = 60.0
-SAFE_EVENTS = ("hit", "refusal")
 MOST_REASONS = 12
+MOST_SORTS = 20
+MOST_CELLS = 6
+FLOOR = 100
+"""Visits that a cell of the histogram should have."""
 
 
-def status(report: Report | safe.Report) -> str:
+def status(report: Report) -> str:
     """Where a campaign is, in one line."""
-    total = f"/{report.settings.cases}" if report.settings.cases else ""
-    if isinstance(report, safe.Report):
+    settings = report.settings
+    total = f"/{settings.own_cases}" if settings.cases else ""
+    speed = f"{report.pace:.0f} a second ({report.rate:.0f} a CPU second)"
+    known, new = report.deviations.total(), len(report.findings)
+    if settings.plays_on_target:
         return (
-            f"{report.cases}{total} cases, {report.operations} operations, {report.checked} slots checked, "
-            f"{report.rate:.0f} operations a CPU second, {sum(report.deviations.values())} known findings, "
-            f"{len(report.findings)} new"
+            f"{report.cases}{total} cases, {report.operations} operations, {speed}, "
+            f"{report.slots_checked} slots checked, {known} known findings, {new} new"
         )
     return (
-        f"{report.cases}{total} cases, {report.operations} operations compared, "
-        f"{report.rate:.0f} a CPU second, {len(report.configurations)} configurations, "
+        f"{report.cases}{total} cases, {report.operations} operations compared, {speed}, "
+        f"{report.configurations} configurations, "
         f"{len(REACHABLE) - len(report.coverage.gaps())} of {len(REACHABLE)} coverage cells, "
-        f"{sum(report.deviations.values())} deviations met, {len(report.findings)} findings"
+        f"{known} deviations met, {new} findings"
     )
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Callable[[Report | safe.Report], None]]:
+def progress(console: Console) -> Iterator[Callable[[Report], None]]:
     """Shows a campaign at work: a bar on a terminal, one line a minute elsewhere."""
     if console.is_terminal:
         columns = (BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
@@ -50,14 +56,14 @@ def progress(console: Console) -> Iterator[Callable[[Report | safe.Report], None
             task = bar.add_task("starting")
             yield lambda report: bar.update(
                 task,
-                total=report.settings.cases,
+                total=report.settings.own_cases,
                 completed=report.cases,
                 description=status(report),
             )
         return
     told = time.monotonic()
 
-    def tell(report: Report | safe.Report) -> None:
+    def tell(report: Report) -> None:
         nonlocal told
         if time.monotonic() - told >= SECONDS_A_LINE:
             told = time.monotonic()
@@ -70,11 +76,12 @@ def coverage_table(report: Report) -> Table:
     """How often each kind and feature took part in a hit, an eviction, a refusal."""
     table = Table(title="took part in", title_justify="left")
     table.add_column("kind or feature")
-    for event in EVENTS:
+    events = [event for event in EVENTS if event != "eviction" or report.settings.level != "safe"]
+    for event in events:
         table.add_column(event, justify="right")
     for row in ROWS:
         cells = []
-        for event in EVENTS:
+        for event in events:
             count = report.coverage.counts[row, event]
             rule = UNREACHABLE.get((row, event))
             cells.append(f"- {rule}" if rule and not count else str(count))
@@ -82,9 +89,18 @@ def coverage_table(report: Report) -> Table:
     return table
 
 
+def histogram_line(report: Report) -> str:
+    """What a kind and a feature took part in together, in short: the cells with the fewest visits."""
+    cells = report.coverage.cells
+    fewest = [f"{cell} {cells[cell]}" for cell in below_floor(report.coverage, FLOOR)]
+    told = f"kind, feature, event: {len(DUE) - len(fewest)} of {len(DUE)} cells with {FLOOR} visits or more"
+    return "; ".join([told, *fewest[:MOST_CELLS], *(["…"] if len(fewest) > MOST_CELLS else [])])
+
+
 def deviation_table(report: Report, catalogue: Catalogue) -> Table:
     """The known deviations that the campaign met."""
-    table = Table(title=f"known deviations of {report.target}", title_justify="left")
+    sides = report.target if report.against == "reference" else f"{report.target} and {report.against}"
+    table = Table(title=f"known deviations of {sides}", title_justify="left")
     for column in ("id", "met", "verdict", "what"):
         table.add_column(column, overflow="fold", justify="right" if column == "met" else "left")
     for deviation in catalogue:
@@ -104,98 +120,123 @@ def difference_table(found: tuple[Difference, ...], actual: str, expected: str =
 
 
 def tell_finding(
-    console: Console, finding: Finding, target: str, path: Path | None, *, safe_level: bool = False
+    console: Console,
+    finding: Finding,
+    target: str,
+    path: Path | None,
+    page: Path | None = None,
+    *,
+    named: str = "",
+    level: Level = "exact",
+    against: str = "reference",
 ) -> None:
-    """One finding: the operation, both sides, the configuration, and how to repeat it."""
+    """One finding: the operation, both sides, the configuration, and how to repeat it.
+
+    `named` is the target as options of the command line.
+    """
     console.print(f"[bold]{finding.title}[/bold]")
-    console.print(difference_table(finding.differences, target, "due" if safe_level else "reference"))
+    console.print(difference_table(finding.differences, target, "due" if level == "safe" else against))
     console.print(f"operation  {finding.operation}", highlight=False, soft_wrap=True)
     console.print(f"in         {finding.trace.configuration}", highlight=False, soft_wrap=True)
     console.print(f"seed       {finding.trace.seed}, case {finding.trace.case}", highlight=False)
     if path is not None:
-        level = " --level safe" if safe_level else ""
-        console.print(
-            f"replay     kvref replay {path} --target {target}{level}", highlight=False, soft_wrap=True
+        more = f" --level {level}" if level in ("safe", "hits") else ""
+        more += f" --against {against}" if against != "reference" else ""
+        console.print(f"replay     kvref replay {path} {named}{more}", highlight=False, soft_wrap=True)
+    if page is not None:
+        console.print(f"page       {page}", highlight=False, soft_wrap=True)
+
+
+def sorts_table(report: Report) -> Table:
+    """The findings, those together that differ in the same things after the same operation.
+
+    `sorts` are sorts of configurations.
+    """
+    table = Table(title="findings", title_justify="left")
+    table.add_column("after")
+    table.add_column("what differs, or is wrong", overflow="fold")
+    for column in ("times", "sorts", "shortest", "case"):
+        table.add_column(column, justify="right")
+    for alike in report.found.sorts()[:MOST_SORTS]:
+        first = alike[0]
+        table.add_row(
+            first.shape.operation,
+            ", ".join(first.shape.what),
+            str(sum(found.count for found in alike)),
+            str(len(alike)),
+            f"{len(first.shortest.trace.operations)} operations",
+            str(first.shortest.trace.case),
         )
+    return table
 
 
-def tell_report(console: Console, report: Report, catalogue: Catalogue) -> None:
-    """What a campaign has seen, in the end."""
+def refusal_table(report: Report) -> Table:
+    """Why configurations could not be built, at level safe."""
+    table = Table("not constructed", title_justify="left")
+    table.add_column("cases", justify="right")
+    for reason, count in report.refused.most_common(MOST_REASONS):
+        table.add_row(reason, str(count))
+    return table
+
+
+def tell_report(console: Console, report: Report, catalogue: Catalogue, titles: Mapping[str, str]) -> None:
+    """What a campaign has seen, in the end; `titles` are those of what is known at level safe."""
+    is_safe = report.settings.plays_on_target
     console.print(coverage_table(report))
-    if catalogue:
+    if is_safe:
+        if report.refused:
+            console.print(refusal_table(report))
+        for name, count in sorted(report.deviations.items()):
+            console.print(f"{name} {count} times: {titles.get(name, '')}", highlight=False, soft_wrap=True)
+    elif catalogue:
         console.print(deviation_table(report, catalogue))
-    for row, event in report.coverage.gaps():
+    for row, event in () if is_safe else report.coverage.gaps():
         console.print(f"never seen: {row} in {event}s", highlight=False)
-    told = f"""\
-{report.operations} operations compared in {report.cases} cases, {len(report.configurations)} \
-configurations ({report.refused_by_both} refused by both sides)
-{report.whole_share:.1%} of the cases compared to their full length; median {report.median_length} operations
-{report.rate:.0f} operations a CPU second, all processes together; {report.wall_seconds:.0f} s in all; \
-invariants checked on {report.witnessed} cases
-{report.slots_checked} slots of tokens and states were read in careful cases, and hold what they should but for the findings
-seed {report.settings.seed}, profile {report.settings.profile}
-{len(report.findings)} findings"""
-    console.print(told, highlight=False, soft_wrap=True)
+    console.print(histogram_line(report), highlight=False, soft_wrap=True)
+    if report.found:
+        console.print(sorts_table(report))
+    console.print(_totals(report), highlight=False, soft_wrap=True)
 
 
-def tell_safe(console: Console, report: safe.Report, titles: Mapping[str, str]) -> None:
-    """What a campaign at level safe has seen, in the end; `titles` are those of known findings."""
-    table = Table(title="took part in", title_justify="left")
-    table.add_column("kind or feature")
-    for event in SAFE_EVENTS:
-        table.add_column(event, justify="right")
-    for row in ROWS:
-        counts = [report.coverage.counts[row, event] for event in SAFE_EVENTS]
-        table.add_row(row, *map(str, counts))
-    console.print(table)
-    if report.refused:
-        told = Table("not constructed", title_justify="left")
-        told.add_column("cases", justify="right")
-        for reason, count in report.refused.most_common(MOST_REASONS):
-            told.add_row(reason, str(count))
-        console.print(told)
-    for name, count in sorted(report.deviations.items()):
-        console.print(f"{name} {count} times: {titles.get(name, '')}", highlight=False, soft_wrap=True)
-    told_last = f"""\
-{report.operations} operations in {report.cases} cases, {len(report.configurations)} configurations: \
-{report.checked} slots of tokens and states were read, and hold what they should but for the findings
-{report.conflated} reads found what the key format conflates (HASH-4, Q-10, Q-11)
-{report.rate:.0f} operations a CPU second, all processes together; {report.wall_seconds:.0f} s in all
-seed {report.settings.seed}, profile {report.settings.profile}
-{len(report.findings)} findings"""
-    console.print(told_last, highlight=False, soft_wrap=True)
-
-
-def safe_summary(report: safe.Report) -> dict[str, object]:
-    """The report as plain data, for `--report`."""
-    counts = report.coverage.counts
-    return {
-        "target": report.target,
-        "seed": report.settings.seed,
-        "profile": report.settings.profile,
-        "level": "safe",
-        "cases": report.cases,
-        "operations": report.operations,
-        "slots_checked": report.checked,
-        "conflated_by_keys": report.conflated,
-        "configurations": len(report.configurations),
-        "not_constructed": dict(report.refused.most_common()),
-        "operations_a_cpu_second": report.rate,
-        "wall_seconds": report.wall_seconds,
-        "deviations": dict(sorted(report.deviations.items())),
-        "coverage": {row: {event: counts[row, event] for event in SAFE_EVENTS} for row in ROWS},
-        "findings": [finding.title for finding in report.findings],
-    }
+def _totals(report: Report) -> str:
+    settings, seconds = report.settings, f"{report.wall_seconds:.0f} s in all"
+    rate = f"{report.rate:.0f} operations a CPU second, all processes together; {seconds}"
+    read = "slots of tokens and states were read"
+    whole = "of the cases compared to their full length"
+    compared = "" if settings.plays_on_target else " compared"
+    ran = f"{report.operations} operations{compared} in {report.cases} cases, {report.configurations} configurations"
+    if settings.plays_on_target:
+        lines = [
+            f"{ran}: {report.slots_checked} {read}, and hold what they should but for the findings",
+            f"{report.conflated} reads found what the key format conflates (HASH-4, Q-10, Q-11)",
+            rate,
+        ]
+    else:
+        lines = [
+            f"{ran} ({report.refused_by_both} refused by both sides)",
+            f"{report.whole_share:.1%} {whole}; median {report.median_length} operations",
+            f"{rate}; invariants checked on {report.witnessed} cases",
+            f"{report.slots_checked} {read} in careful cases, and hold what they should but for the findings",
+        ]
+    share = f", slice {settings.slice}" if settings.slice.of > 1 else ""
+    shapes, times = len(report.found), report.found.total
+    met = f", met {times} times" if times > shapes else ""
+    return "\n".join(
+        [*lines, f"seed {settings.seed}, profile {settings.profile}{share}", f"{shapes} findings{met}"]
+    )
 
 
 def summary(report: Report) -> dict[str, object]:
     """The report as plain data, for `--report`."""
-    counts = report.coverage.counts
+    settings, coverage = report.settings, report.coverage
     return {
         "target": report.target,
-        "seed": report.settings.seed,
-        "profile": report.settings.profile,
-        "level": report.settings.level,
+        "against": report.against,
+        "seed": settings.seed,
+        "profile": settings.profile,
+        "level": settings.level,
+        "slice": str(settings.slice),
+        "guidance": settings.guidance,
         "cases": report.cases,
         "operations": report.operations,
         "configurations": len(report.configurations),
@@ -206,10 +247,14 @@ def summary(report: Report) -> dict[str, object]:
         "wall_seconds": report.wall_seconds,
         "witnessed": report.witnessed,
         "slots_checked": report.slots_checked,
+        "conflated_by_keys": report.conflated,
+        "not_constructed": dict(report.refused.most_common()),
         "deviations": dict(sorted(report.deviations.items())),
-        "coverage": {row: {event: counts[row, event] for event in EVENTS} for row in ROWS},
-        "never_seen": [f"{row}: {event}" for row, event in report.coverage.gaps()],
+        "coverage": {row: {event: coverage.counts[row, event] for event in EVENTS} for row in ROWS},
+        "histogram": nested(coverage),
+        "never_seen": [f"{row}: {event}" for row, event in coverage.gaps()],
         "findings": [finding.title for finding in report.findings],
+        "findings_met": report.found.total,
     }
 
 

@@ -1,88 +1,33 @@
-"""A campaign at level `safe`: cases are played on the target itself, with data behind its block ids.
+"""Level safe: cases are played on the target itself, with data behind its block ids.
 
 The target is asked for ids and hit lengths alone, and follows its own choices; nothing is compared.
 `kvref.fuzz.play` plays the cases, and needs torch.
 """
 
+import re
 import time
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Protocol, runtime_checkable
 
 from kvref.compare import Difference
 from kvref.errors import UserError
-from kvref.fuzz.configurations import Profile
 from kvref.fuzz.coverage import FEATURES, KINDS, Coverage
+from kvref.fuzz.settings import Settings, Shard
+from kvref.fuzz.tally import Report
 from kvref.judge import Finding
-from kvref.operations import Configuration, Trace
-from kvref.targets.base import Target
-from kvref.targets.capabilities import Capabilities
-from kvref.targets.picture import Opener
+from kvref.operations import Trace
+from kvref.targets.base import LiveTarget, Target
 
-BATCH = 20
-
-
-@runtime_checkable
-class SafeTarget(Target, Protocol):
-    """A target whose managers can be built and asked one operation at a time."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it can be asked."""
-
-    @property
-    def opener(self) -> Opener:
-        """Builds its managers. A manager may be gone when the next one is built."""
+SafeTarget = LiveTarget
+"""What level `safe` can ask."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a campaign does. `cases` or `seconds` ends it; `length` is operations a case.
-
-    The invariants of a target that shows its state are checked on one case in `witnessed`.
-    """
-
-    seed: int
-    cases: int | None
-    seconds: float | None = None
-    profile: Profile = "mixed"
-    length: int = 60
-    first: int = 0
-    witnessed: int = 10
-
-
-@dataclass
-class Report:
-    """What a campaign has seen so far. `checked` counts slots whose content was read and checked."""
-
-    target: str
-    settings: Settings
-    cases: int = 0
-    operations: int = 0
-    checked: int = 0
-    conflated: int = 0
-    lacking: Counter[str] = field(default_factory=Counter)
-    """Why the target could not be asked for configurations that were drawn."""
-    refused: Counter[str] = field(default_factory=Counter)
-    configurations: set[Configuration] = field(default_factory=set)
-    coverage: Coverage = field(default_factory=Coverage)
-    by_feature: Counter[str] = field(default_factory=Counter)
-    """Operations of the cases that had a kind or feature."""
-    by_pair: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """The same of those that had both a kind and a feature."""
-    deviations: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
-    cpu_seconds: float = 0.0
-    wall_seconds: float = 0.0
-    failure: UserError | None = None
-
-    @property
-    def rate(self) -> float:
-        """Checked operations for each second of processor time, all processes together."""
-        return self.operations / self.cpu_seconds if self.cpu_seconds else 0.0
+def require_live(target: Target) -> SafeTarget:
+    """The target. Raises UserError if it cannot be asked one operation at a time."""
+    if not isinstance(target, LiveTarget):
+        raise UserError(f"{target.name} cannot be asked one operation at a time: use --level exact")
+    return target
 
 
 @dataclass(frozen=True)
@@ -108,51 +53,54 @@ Recognise = Callable[[Finding], str | None]
 """The id under which a finding is known, None if it is new."""
 
 
-def run(
-    settings: Settings,
-    target: SafeTarget,
-    play: Play,
-    recognise: Recognise,
-    on_batch: Callable[[Report], None],
-) -> Report:
-    """Run a campaign.
+class SafeRunner:
+    """Plays cases on a target."""
 
-    Ctrl-C ends it, and so does a target that can no longer be used; what was found is kept.
-    """
-    report = Report(target.name, settings)
-    wall, cpu = time.monotonic(), time.process_time() + target.cpu_seconds
-    number = settings.first
-    end = None if settings.cases is None else settings.first + settings.cases
-    try:
-        while end is None or number < end:
-            report.wall_seconds = time.monotonic() - wall
-            if settings.seconds is not None and report.wall_seconds >= settings.seconds:
-                break
-            count(report, play(settings, number, target), recognise)
-            number += 1
-            report.cpu_seconds = time.process_time() + target.cpu_seconds - cpu
-            if number % BATCH == 0:
-                on_batch(report)
-    except KeyboardInterrupt:
-        pass
-    except UserError as failure:
-        report.failure = failure
-    report.wall_seconds = time.monotonic() - wall
-    with suppress(KeyboardInterrupt):
-        on_batch(report)
-    return report
+    def __init__(self, settings: Settings, target: SafeTarget, play: Play, recognise: Recognise) -> None:
+        self.settings = settings
+        self.target = target
+        self.play = play
+        self.recognise = recognise
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time used so far, in this process and the target's."""
+        return time.process_time() + self.target.cpu_seconds
+
+    def begin(self, shard: Shard) -> "SafeBatch":
+        """Nothing is drawn before it is played."""
+        return SafeBatch(self, shard)
+
+    def close(self) -> None:
+        """Nothing to let go of but the target, which is its opener's."""
+
+
+class SafeBatch:
+    """Cases to be played."""
+
+    def __init__(self, runner: SafeRunner, shard: Shard) -> None:
+        self.report = Report(runner.target.name, runner.settings)
+        self._runner = runner
+        self._shard = shard
+
+    def settle(self) -> None:
+        """Play every case."""
+        runner = self._runner
+        for number in self._shard:
+            count(self.report, runner.play(runner.settings, number, runner.target), runner.recognise)
 
 
 def count(report: Report, played: Played, recognise: Recognise) -> None:
     """Add one case to a report."""
     report.cases += 1
-    report.configurations.add(played.trace.configuration)
+    report.add_configuration(played.trace.configuration)
     report.lacking.update(played.lacking)
     if played.refused is not None:
-        report.refused[played.refused] += 1
+        # Without its numbers: there are few reasons, and many configurations.
+        report.refused[re.sub(r"\d+", "#", played.refused)] += 1
         return
     report.operations += len(played.trace.operations)
-    report.checked += played.checked
+    report.slots_checked += played.checked
     report.conflated += played.conflated
     report.coverage.add(played.coverage)
     operations, met = len(played.trace.operations), played.met
@@ -161,9 +109,10 @@ def count(report: Report, played: Played, recognise: Recognise) -> None:
         dict.fromkeys(product(met.intersection(KINDS), met.intersection(FEATURES)), operations)
     )
     if played.wrong:
-        finding = Finding(played.trace, played.trace.operations[-1], played.wrong)
+        last = played.trace.operations[-1] if played.trace.operations else None
+        finding = Finding(played.trace, last, played.wrong)
         known = recognise(finding)
         if known is None:
-            report.findings.append(finding)
+            report.found.add(finding)
         else:
             report.deviations[known] += 1

@@ -11,7 +11,10 @@ from kvref.errors import UserError
 from kvref.fuzz import safe
 from kvref.fuzz.coverage import Watch
 from kvref.fuzz.play import play
-from kvref.fuzz.shrink import follow, shrink, sort_of
+from kvref.fuzz.settings import Settings
+from kvref.fuzz.shows_safe import Safe, sort_of
+from kvref.fuzz.shrink import shrink
+from kvref.fuzz.tally import Report
 from kvref.judge import Finding
 from kvref.operations import Trace
 from kvref.replay_safe import replay_safe
@@ -33,20 +36,21 @@ def survey_release(
 ) -> Surveyed:
     """Play cases until so many operations were checked, and say what was wrong."""
     began = time.monotonic()
-    report = safe.Report(target.name, safe.Settings(seed, None, length=OPERATIONS_A_CASE))
+    report = Report(target.name, Settings(seed, None, level="safe", length=OPERATIONS_A_CASE))
+    findings: list[Finding] = []
     number = 0
     while report.operations < operations:
-        safe.count(report, play(report.settings, number, target), lambda _: None)
+        safe.count(report, play(report.settings, number, target), findings.append)
         number += 1
-    tell(f"{report.operations} operations, {len(report.findings)} findings to shrink")
+    tell(f"{report.operations} operations, {len(findings)} findings to shrink")
     recognised = _Recognised(target, known)
-    recognised.all(report.findings)
+    recognised.all(findings)
     return Surveyed(
         release=release,
         seed=seed,
         cases=report.cases,
         operations=report.operations,
-        slots_checked=report.checked,
+        slots_checked=report.slots_checked,
         seconds=round(time.monotonic() - began, 1),
         by_feature=dict(sorted(report.by_feature.items())),
         by_pair=_nested(report.by_pair),
@@ -119,7 +123,7 @@ class _Recognised:
                     self._one(finding)
 
     def _one(self, finding: Finding) -> str | None:
-        small = shrink(finding.trace, self._target, budget=ATTEMPTS)
+        small = shrink(finding.trace, Safe(self._target), budget=ATTEMPTS)
         return self.trace(*((small.trace, small.wrong) if small else (finding.trace, finding.differences)))
 
     def trace(self, trace: Trace, wrong: Sequence[Difference]) -> str | None:
@@ -136,7 +140,7 @@ class _Recognised:
 
 def _features(trace: Trace, target: safe.SafeTarget) -> set[str]:
     watch = Watch(trace.configuration)
-    session = target.opener(follow(trace, target)[0].configuration)
+    session = target.opener(Safe(target).play(trace).trace.configuration)
     for operation in trace.operations:
         watch.see(operation, session.apply(operation), None, None)
     return watch.met

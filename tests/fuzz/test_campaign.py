@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from kvref.errors import UserError
-from kvref.fuzz.campaign import BATCH, WITNESSED, Report, Settings, run
+from kvref.fuzz.campaign import WITNESSED, Report, Settings, run
 from kvref.fuzz.report import write_trace
+from kvref.fuzz.settings import BATCH
 from kvref.operations import Trace
 from kvref.replay import read_trace, replay
 from kvref.targets.base import CaseResult
@@ -62,7 +63,7 @@ def test_a_manager_without_fault_gives_no_finding() -> None:
     assert report.findings == []
     assert report.cases == 100
     assert report.whole_share == 1.0
-    assert report.operations == sum(report.lengths) > 90 * 60
+    assert report.operations == sum(report.lengths.elements()) > 90 * 60
     assert report.witnessed in (9, 10)  # one in ten, if it could be built
 
 
@@ -102,8 +103,8 @@ def test_a_campaign_may_begin_at_any_case() -> None:
 def test_a_case_is_compared_up_to_its_divergence_and_not_beyond() -> None:
     report = campaign(FaultyTarget(FreesInReverse))
     ends = {finding.trace.case: len(finding.trace.operations) - 1 for finding in report.findings}
-    assert sorted(report.lengths)[: len(ends)] == sorted(ends.values())
-    assert report.whole == len(report.lengths) - len(ends)
+    assert sorted(report.lengths.elements())[: len(ends)] == sorted(ends.values())
+    assert report.whole == report.lengths.total() - len(ends)
 
 
 def test_coverage_counts_the_cases_that_were_compared_to_their_end() -> None:
@@ -204,7 +205,7 @@ def test_at_level_invariants_the_target_is_not_run_a_second_time() -> None:
 
 
 def test_at_level_exact_the_reference_is_witnessed_on_some_cases() -> None:
-    report = run(Settings(1, WITNESSED, None), LeaksABlock, FaultyTarget(LeaksABlock), ignore)
+    report = run(Settings(1, WITNESSED, None, followed=1), LeaksABlock, FaultyTarget(LeaksABlock), ignore)
     # The faulty manager takes the reference's place: both sides agree. An invariant tells in case 0, which
     # is witnessed, and a reset that is refused for no reason in case 2, whose scheduler is careful.
     assert report.witnessed == 1
@@ -213,7 +214,13 @@ def test_at_level_exact_the_reference_is_witnessed_on_some_cases() -> None:
 
 
 def test_what_careful_cases_read_is_checked_in_every_campaign() -> None:
-    assert run(Settings(1, 10, None), ReferenceSession, ReferenceTarget(), ignore).slots_checked > 500
+    report = run(Settings(1, 10, None, followed=1), ReferenceSession, ReferenceTarget(), ignore)
+    assert report.slots_checked > 500
+
+
+def test_data_is_put_behind_one_careful_case_in_so_many() -> None:
+    assert [n for n in range(12) if Settings(1, 12, None, followed=1).follows(n)] == [0, 2, 4, 6, 8, 10]
+    assert [n for n in range(13) if Settings(1, 13, None, followed=3).follows(n)] == [0, 6, 12]
 
 
 # How campaigns end
@@ -234,7 +241,7 @@ def test_a_campaign_ends_with_its_time() -> None:
 def test_progress_is_told_once_a_batch_and_in_the_end() -> None:
     told: list[int] = []
     campaign(ReferenceTarget(), 2 * BATCH, lambda report: told.append(report.cases), length=5)
-    assert told == [0, BATCH, 2 * BATCH]
+    assert told == [0, BATCH, 2 * BATCH, 2 * BATCH]
 
 
 def interrupt(report: Report) -> None:

@@ -59,7 +59,9 @@ def test_seed_profile_and_number_each_matter() -> None:
 
 def test_no_two_cases_draw_from_the_same_numbers() -> None:
     profiles: tuple[Profile, ...] = ("mixed", "clean")
-    drawn = [random_of(seed, p, n).random() for seed in (1, 11) for p in profiles for n in (0, 1, 11)]
+    drawn = [
+        random_of(seed, p, n).integer(0, 2**60) for seed in (1, 11) for p in profiles for n in (0, 1, 11)
+    ]
     assert len(set(drawn)) == len(drawn)
 
 

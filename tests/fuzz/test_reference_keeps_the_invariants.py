@@ -63,7 +63,7 @@ def witnessed(seed: int, profile: Profile, made: Configuration | None = None) ->
 
     with pytest.MonkeyPatch.context() as patch:
         if made is not None:
-            patch.setattr(cases, "draw", lambda _rng, _profile: made)
+            patch.setattr(cases, "draw", lambda *_: made)
         case = draw_case(seed, profile, 0, 60, ReferenceSession, (), notice)
     assert not case.expected.refused or made is None
     return case, broken
