@@ -1,166 +1,96 @@
-"""Makes a trace that shows a finding at level `safe` as small as it gets: delta debugging.
+"""Makes a trace that shows a finding as small as it gets: delta debugging.
 
-A smaller trace is tried by playing it on the target itself. What is no longer legal is mended or left
-out on the way, so nearly every attempt is a real case; what was performed is what counts. Attempts
-follow from the trace and from what the target answers: the same target gives the same result.
+A smaller trace is tried by playing it (`shows`). What is no longer legal is mended or left out on the
+way, so nearly every attempt is a real case; what was performed is what counts. Attempts follow from the
+trace and from what is answered: the same target gives the same result.
 """
 
-import re
-from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
-from math import gcd
-from typing import Final, final
-
-import msgspec
+from typing import Final, Literal, final
 
 from kvref.compare import Difference
-from kvref.dataplane.safety import Safety
-from kvref.errors import ConfigurationError
-from kvref.fuzz import smaller_configurations, smaller_histories
-from kvref.fuzz.legal import Legal, is_asynchronous
-from kvref.fuzz.safe import SafeTarget
-from kvref.fuzz.smaller_histories import Operations
-from kvref.operations import GetBlocks, NewRequest, Observation, Operation, Trace
+from kvref.errors import UserError
+from kvref.fuzz.shows import Shown, Shows
+from kvref.fuzz.smaller_traces import PASSES, Smaller, size_of
+from kvref.operations import Trace
 
-BUDGET = 3000
+BUDGET: Final = 3000
 Progress = Callable[[int, int], None]
-"""Told of attempts so far, and of the operations that are left."""
+"""Told of attempts so far, and of the operations that are left, after each attempt."""
 
-Sort = tuple[str, str]
-Smaller = Callable[[Trace], Iterator[Trace]]
-"""Smaller traces than one, to be tried in this order."""
+Ending = Literal["minimal", "budget", "interrupt"]
 
 
 @dataclass(frozen=True)
 class Shrunk:
-    """The smallest trace that was found, what is wrong at its end, and after how many attempts."""
+    """The smallest trace that was found, what is wrong at its end, and after how many attempts.
+
+    `ending` tells whether nothing smaller is left to try, the budget was spent, or Ctrl-C ended it.
+    """
 
     trace: Trace
     wrong: tuple[Difference, ...]
     attempts: int
-
-
-def sort_of(difference: Difference, names: Collection[str]) -> Sort:
-    """What remains of a difference without the names of requests and without numbers."""
-
-    def bare(text: str) -> str:
-        words = re.split(r"(\W+)", text)
-        return re.sub(r"\d+", "#", "".join("#" if word in names else word for word in words))
-
-    return bare(difference.what), bare(difference.actual)
-
-
-@final
-class _Following:
-    """Plays operations on a target for as long as nothing is wrong."""
-
-    def __init__(self, trace: Trace, target: SafeTarget) -> None:
-        """Raises ConfigurationError if the target refuses the configuration."""
-        refused = target.capabilities.refuses(trace.configuration)
-        if refused is not None:
-            raise ConfigurationError(refused)
-        self._capabilities: Final = target.capabilities
-        self._session: Final = target.opener(trace.configuration)
-        self._legal: Final = Legal(trace.configuration, asynchronous=is_asynchronous(trace.operations))
-        self._safety: Final = Safety(
-            trace.configuration, target.opener, as_specified=target.capabilities.is_sound
-        )
-        self.performed: Final[list[Operation]] = []
-        self.wrong: list[Difference] = []
-
-    def play(self, wanted: Operation) -> None:
-        """Play the operation as it may come next; and tell the worker of the table that an admission made."""
-        if isinstance(wanted, GetBlocks) and self.performed[-1:] == [wanted]:
-            return
-        operation = self._legal.fit(wanted)
-        if operation is None or self._capabilities.lacks(operation) is not None:
-            return
-        is_admission = self._legal.is_admission(operation)
-        if self._perform(operation).blocks is not None and is_admission and not self.wrong:
-            self._perform(GetBlocks(getattr(operation, "request", "")))
-
-    def end(self) -> None:
-        """Nothing follows."""
-        self.wrong = self.wrong or self._safety.ends()
-
-    def _perform(self, operation: Operation) -> Observation:
-        observation = self._session.apply(operation)
-        self.performed.append(operation)
-        self.wrong += self._safety.sees(operation, observation)
-        if not self.wrong:
-            self._legal.record(operation, observation)
-        return observation
-
-
-def follow(trace: Trace, target: SafeTarget) -> tuple[Trace, tuple[Difference, ...]]:
-    """Play a trace as far as it is legal, up to what is wrong: the trace as it was performed, and that."""
-    try:
-        following = _Following(trace, target)
-    except ConfigurationError:
-        return msgspec.structs.replace(trace, operations=()), ()
-    for operation in trace.operations:
-        following.play(operation)
-        if following.wrong:
-            break
-    following.end()
-    return msgspec.structs.replace(trace, operations=tuple(following.performed)), tuple(following.wrong)
+    known: str | None = None
+    ending: Ending = "minimal"
 
 
 def shrink(
-    trace: Trace, target: SafeTarget, *, budget: int = BUDGET, progress: Progress | None = None
+    trace: Trace, shows: Shows, *, budget: int = BUDGET, progress: Progress | None = None
 ) -> Shrunk | None:
-    """The smallest trace that shows what this one shows on the target; None if it shows nothing."""
-    performed, wrong = follow(trace, target)
-    if not wrong:
+    """The smallest trace that shows what this one shows; None if it shows nothing."""
+    first = shows.play(trace)
+    if not first.differences:
         return None
-    shrinking = _Shrinking(target, performed, wrong, budget, progress)
-    shrinking.run()
-    return Shrunk(shrinking.best, shrinking.wrong, shrinking.attempts)
+    shrinking = _Shrinking(shows, first, budget, progress)
+    ending = shrinking.run()
+    best = shrinking.best
+    return Shrunk(best.trace, best.differences, shrinking.attempts, best.known, ending)
 
 
 class _SpentError(Exception):
-    """No attempt is left."""
+    """No attempt is left, or the target can be used no more."""
 
 
 @final
 class _Shrinking:
-    """The smallest trace so far. `wrong` is what it shows."""
+    """The smallest trace so far."""
 
-    def __init__(
-        self,
-        target: SafeTarget,
-        trace: Trace,
-        wrong: tuple[Difference, ...],
-        budget: int,
-        progress: Progress | None,
-    ) -> None:
-        self.best = trace
-        self.wrong = wrong
+    def __init__(self, shows: Shows, first: Shown, budget: int, progress: Progress | None) -> None:
+        self.best = first
         self.attempts = 0
-        self._target: Final = target
-        self._sort: Final = sort_of(wrong[0], _names(trace))
-        self._size = _size_of(trace)
+        self._shows: Final = shows
+        self._first: Final = first
+        self._size = size_of(first.trace)
         self._budget: Final = budget
         self._progress: Final = progress
-        self._tried: Final[set[Trace]] = {trace}
+        self._tried: Final = {first.trace}
 
-    def run(self) -> None:
+    def run(self) -> Ending:
         """Try all there is to try, again and again, until nothing gets smaller."""
         before = None
-        with suppress(_SpentError):
+        try:
             while before != self.best:
                 before = self.best
                 for smaller in PASSES:
                     self._sweep(smaller)
+        except _SpentError:
+            return "budget"
+        except KeyboardInterrupt:
+            return "interrupt"
+        return "minimal"
 
     def _sweep(self, smaller: Smaller) -> None:
         """Try the candidates in turn; behind one that was taken, go on with the next ones of its own."""
-        at = 0
-        while (candidate := next(islice(smaller(self.best), at, None), None)) is not None:
-            if not self._takes(candidate):
+        at, taken = 0, True
+        while taken:
+            taken = False
+            for candidate in islice(smaller(self.best.trace), at, None):
+                taken = self._takes(candidate)
+                if taken:
+                    break
                 at += 1
 
     def _takes(self, candidate: Trace) -> bool:
@@ -170,80 +100,15 @@ class _Shrinking:
         if self.attempts >= self._budget:
             raise _SpentError
         self.attempts += 1
-        performed, wrong = follow(candidate, self._target)
-        size = _size_of(performed)
-        if size >= self._size or not any(sort_of(d, _names(performed)) == self._sort for d in wrong):
-            return False
-        self.best, self.wrong, self._size = performed, wrong, size
-        self._tried.add(performed)
+        try:
+            shown = self._shows.play(candidate)
+        except UserError as unusable:
+            raise _SpentError from unusable
+        size = size_of(shown.trace)
+        is_smaller = size < self._size and self._shows.is_same(self._first, shown)
+        if is_smaller:
+            self.best, self._size = shown, size
+            self._tried.add(shown.trace)
         if self._progress is not None:
-            self._progress(self.attempts, len(performed.operations))
-        return True
-
-
-def _names(trace: Trace) -> set[str]:
-    return {operation.request for operation in trace.operations if isinstance(operation, NewRequest)}
-
-
-def _size_of(trace: Trace) -> tuple[tuple[int, ...], ...]:
-    """Fewer operations first, then tokens, then the rest of the history; the configuration between them."""
-    operations, tokens, *rest = smaller_histories.size_of(trace.operations)
-    groups, *numbers = smaller_configurations.size_of(trace.configuration)
-    return ((operations, groups, tokens), tuple(numbers), tuple(rest))
-
-
-def _of_histories(smaller: Callable[[Operations], Iterator[Operations]]) -> Smaller:
-    def candidates(trace: Trace) -> Iterator[Trace]:
-        return (msgspec.structs.replace(trace, operations=one) for one in smaller(trace.operations))
-
-    return candidates
-
-
-def _configurations(trace: Trace) -> Iterator[Trace]:
-    for one in smaller_configurations.smaller(trace.configuration):
-        yield msgspec.structs.replace(trace, configuration=one)
-
-
-def _all_divided(trace: Trace) -> Iterator[Trace]:
-    """Block sizes, spans and prompts at once."""
-    configuration = trace.configuration
-    sizes = (group.block_size for group in configuration.groups)
-    for divisor in sorted({gcd(*sizes), 8, 4, 3, 2}, reverse=True):
-        for one in smaller_configurations.divided(configuration, divisor):
-            for up in (True, False):
-                operations = smaller_histories.divided(trace.operations, divisor, up=up)
-                yield msgspec.structs.replace(trace, configuration=one, operations=operations)
-
-
-def _pools(trace: Trace) -> Iterator[Trace]:
-    """A smaller pool, and no prompt that would overflow it; with a request less, or all of them."""
-    configuration = trace.configuration
-    histories = [trace.operations, *smaller_histories.without_request(trace.operations)]
-    for blocks in range(1, configuration.num_blocks):
-        longest = max(2, min(configuration.max_model_len, blocks * configuration.scheduler_block_size))
-        one = msgspec.structs.replace(configuration, num_blocks=blocks, max_model_len=longest)
-        for operations in histories:
-            yield msgspec.structs.replace(trace, configuration=one, operations=operations)
-
-
-PASSES: tuple[Smaller, ...] = (
-    _of_histories(smaller_histories.without_request),
-    *(
-        _of_histories(partial(smaller_histories.without_stretch, length=length))
-        for length in (32, 16, 8, 4, 3, 2, 1)
-    ),
-    _configurations,
-    _all_divided,
-    _pools,
-    *map(
-        _of_histories,
-        (
-            smaller_histories.with_fewer_tokens,
-            smaller_histories.with_larger_steps,
-            smaller_histories.with_longer_prompts,
-            smaller_histories.with_smaller,
-            smaller_histories.without_pair,
-            smaller_histories.with_short_names,
-        ),
-    ),
-)
+            self._progress(self.attempts, len(self.best.trace.operations))
+        return is_smaller

@@ -50,15 +50,17 @@ def size_of(operations: Sequence[Operation]) -> tuple[int, ...]:
     return (len(operations), len(tokens), arguments, len(set(tokens)), sum(tokens), sum(map(len, names)))
 
 
-def without_request(operations: Operations) -> Iterator[Operations]:
-    """One request less."""
-    for name in reversed(_names(operations)):
-        yield tuple(o for o in operations if getattr(o, "request", None) != name)
+def without_requests(operations: Operations, count: int) -> Iterator[Operations]:
+    """So many requests less that arrived one after another, the last ones first; not all of them at once."""
+    names = _names(operations)
+    for end in range(len(names), 0, -count) if count == 1 or count < len(names) else ():
+        out = set(names[max(0, end - count) : end])
+        yield tuple(o for o in operations if getattr(o, "request", None) not in out)
 
 
 def without_stretch(operations: Operations, length: int) -> Iterator[Operations]:
-    """So many operations less in one place, from the end."""
-    for end in range(len(operations), 0, -length):
+    """So many operations less in one place, from the end; not all of them at once."""
+    for end in range(len(operations), 0, -length) if length == 1 or length < len(operations) else ():
         yield operations[: max(0, end - length)] + operations[end:]
 
 

@@ -183,9 +183,8 @@ class RefusesWhatJustFits(Fault):
     def __init__(self, configuration: Configuration) -> None:
         super().__init__(configuration)
 
-        def allocate(*arguments: Any) -> Any:
-            *others, reserved = arguments
-            return original(*others, reserved + 1)
+        def allocate(*arguments: Any, reserved_blocks: int = 0, **others: Any) -> Any:
+            return original(*arguments, reserved_blocks=reserved_blocks + 1, **others)
 
         original = self.replace("allocate_slots", allocate)
 
@@ -198,9 +197,8 @@ class CachesWhatIsStillLoading(Fault):
     def __init__(self, configuration: Configuration) -> None:
         super().__init__(configuration)
 
-        def allocate(*arguments: Any) -> Any:
-            delay = 6
-            return original(*arguments[:delay], False, *arguments[delay + 1 :])  # noqa: FBT003
+        def allocate(*arguments: Any, **given: Any) -> Any:
+            return original(*arguments, **given | {"delay_cache_blocks": False})
 
         original = self.replace("allocate_slots", allocate)
 

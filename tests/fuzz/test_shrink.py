@@ -9,8 +9,10 @@ import pytest
 from kvref.fuzz.cases import random_of
 from kvref.fuzz.configurations import draw
 from kvref.fuzz.play import play
-from kvref.fuzz.safe import Played, Settings
-from kvref.fuzz.shrink import follow, shrink, sort_of
+from kvref.fuzz.safe import Played
+from kvref.fuzz.settings import Settings
+from kvref.fuzz.shows_safe import Safe, sort_of
+from kvref.fuzz.shrink import shrink
 from kvref.fuzz.smaller_configurations import oddities, size_of, smaller
 from kvref.operations import NewRequest, Trace
 from kvref.optimized import KVCacheManager
@@ -38,9 +40,9 @@ Faulty = Callable[[Any], Any]
 
 
 def with_one_request(true: Any) -> Any:
-    def allocate(self: Any, request: Any, *rest: Any) -> Any:
+    def allocate(self: Any, request: Any, *rest: Any, **given: Any) -> Any:
         served = vars(self).setdefault("served", request)
-        return true(self, request, *rest) if served is request else None
+        return true(self, request, *rest, **given) if served is request else None
 
     return allocate
 
@@ -96,20 +98,20 @@ def names(trace: Trace) -> set[str]:
 
 def test_a_fault_is_shown_in_a_few_operations(fault: str) -> None:
     played = finding()
-    shrunk = shrink(played.trace, FAULTY)
+    shrunk = shrink(played.trace, Safe(FAULTY))
     assert shrunk is not None
     assert len(shrunk.trace.operations) <= FAULTS[fault][3]
     assert sort_of(shrunk.wrong[0], names(shrunk.trace)) == sort_of(played.wrong[0], names(played.trace))
     # It is a trace of its own: played again, it shows the same, and nothing has to be mended.
-    assert follow(shrunk.trace, FAULTY) == (shrunk.trace, shrunk.wrong)
+    assert Safe(FAULTY).play(shrunk.trace) == (shrunk.trace, shrunk.wrong, None)
     assert replay_safe(shrunk.trace, FAULTY).wrong == shrunk.wrong
-    assert shrink(played.trace, FAULTY) == shrunk
+    assert shrink(played.trace, Safe(FAULTY)) == shrunk
 
 
 def test_attempts_are_counted_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KVCacheManager, "free", lambda *_: None)
     told: list[tuple[int, int]] = []
-    shrunk = shrink(finding().trace, FAULTY, budget=5, progress=lambda *seen: told.append(seen))
+    shrunk = shrink(finding().trace, Safe(FAULTY), budget=5, progress=lambda *seen: told.append(seen))
     assert shrunk is not None
     assert shrunk.attempts == 5
     assert told
@@ -119,14 +121,14 @@ def test_attempts_are_counted_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_sound_trace_has_nothing_to_shrink() -> None:
     played = play(SETTINGS, 0, REFERENCE)
-    assert shrink(played.trace, REFERENCE) is None
+    assert shrink(played.trace, Safe(REFERENCE)) is None
 
 
 def test_what_was_played_is_legal_as_it_stands() -> None:
     for number in range(60):
         played = play(SETTINGS, number, REFERENCE)
         if played.refused is None:
-            assert follow(played.trace, REFERENCE) == (played.trace, ())
+            assert Safe(REFERENCE).play(played.trace) == (played.trace, (), None)
 
 
 def test_a_smaller_configuration_is_no_odder() -> None:

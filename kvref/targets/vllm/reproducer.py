@@ -152,14 +152,14 @@ def reproducer(trace: Trace, release: str) -> str:
     known = ReleaseApi.of(release)
     configuration = trace.configuration
     parts = _parts(trace, known)
-    options = _request_options(trace)
+    options = request_options(trace)
     arguments = [OPTIONS[name].argument for name in options]
     if not known.has("no_eos"):
         arguments.append("eos_token_id=None")
     return FILE.substitute(
         release=release,
         environment=environment_of(configuration, known),
-        imports=_imports(configuration, options),
+        imports=imports_of(configuration, options),
         image=IMAGE if "items" in options else "",
         hash_function=configuration.hash_function,
         num_blocks=configuration.num_blocks,
@@ -216,7 +216,8 @@ def _may_draft(trace: Trace) -> Iterator[bool]:
                 pass
 
 
-def _imports(configuration: Configuration, options: list[str]) -> str:
+def imports_of(configuration: Configuration, options: list[str]) -> str:
+    """The import lines of a file that builds this configuration, and requests with these options."""
     names = sorted({SPECS[kind_of(g)] for g in configuration.groups})
     specs = ", ".join(["KVCacheConfig", "KVCacheGroupSpec", *names])
     lines = [
@@ -234,7 +235,7 @@ def _imports(configuration: Configuration, options: list[str]) -> str:
     return "".join(f"{line}\n" for line in lines if line)
 
 
-def _request_options(trace: Trace) -> list[str]:
+def request_options(trace: Trace) -> list[str]:
     """The arguments that the trace's requests have besides their tokens."""
     prompts = [operation for operation in trace.operations if isinstance(operation, NewRequest)]
     options = [name for name in OPTIONS if any(getattr(prompt, name) for prompt in prompts)]

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 
@@ -20,16 +21,19 @@ from kvref.targets.base import CaseResult
 from kvref.targets.capabilities import Capabilities
 from kvref.targets.deviations import Catalogue
 from kvref.targets.picture import Picture, Session
-from kvref.targets.vllm import environment, interpreter, overlay
+from kvref.targets.vllm import environment, interpreter, line_coverage, overlay
 from kvref.targets.vllm.channel import BrokenChannelError, Channel
 from kvref.targets.vllm.deviations import CATALOGUE
 from kvref.targets.vllm.making import EnvironmentUnavailable
 from kvref.targets.vllm.worker import (
+    MEASURES,
     Answer,
     Apply,
     Hello,
     Look,
     Looked,
+    Measure,
+    Measured,
     Open,
     Opened,
     Question,
@@ -49,7 +53,8 @@ LONGEST_WORDS = 300
 class VllmTarget:
     """A worker process beside vLLM. Raises UserError when it hangs, dies or cannot be understood.
 
-    `packages` is a folder with another release of vLLM than the interpreter's own.
+    `packages` is a folder with another release of vLLM than the interpreter's own. A worker that
+    `measures` notes which lines of vLLM are run.
     """
 
     def __init__(
@@ -57,11 +62,17 @@ class VllmTarget:
         python: Path,
         *,
         packages: Path | None = None,
+        measures: bool = False,
         start_seconds: float = START_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="kvref-")
         folder = Path(self._folder.name)
+        variables = interpreter.variables(folder, packages)
+        if measures:
+            package = line_coverage.package()
+            (folder / package.name).symlink_to(package)
+            variables[MEASURES] = "1"
         self._errors = (folder / "stderr").open("w+b")
         self._last_words = ""
         try:
@@ -71,7 +82,7 @@ class VllmTarget:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 bufsize=0,
-                env=interpreter.variables(folder, packages),
+                env=variables,
                 start_new_session=True,  # Ctrl-C is for the campaign, which ends the worker itself
             )
         except OSError as unable:
@@ -79,6 +90,7 @@ class VllmTarget:
             self._folder.cleanup()
             raise UserError(f"{python} cannot be run ({unable.strerror}): name an interpreter") from unable
         self._channel = Channel(self._process)
+        self._turn = Lock()  # a finding is explained while the next batch may be running
         self._answer_seconds = answer_seconds
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Answer)
@@ -142,6 +154,13 @@ class VllmTarget:
             raise self._misfit()
         return msgspec.msgpack.decode(answer.view, type=View)
 
+    def measured(self) -> Measured:
+        """Which lines of vLLM were run so far, by a worker that measures."""
+        answer = self._ask(Measure())
+        if not isinstance(answer, Measured):
+            raise self._misfit()
+        return answer
+
     def close(self) -> None:
         """End the worker and what it has started, and wait for it. May be called again."""
         self._kill()
@@ -164,7 +183,10 @@ class VllmTarget:
     def _ask(self, question: Question) -> Answer:
         if self._process.returncode is not None:
             raise self._failure("has died")
-        return self._decode(lambda: self._channel.ask(self._encoder.encode(question), self._answer_seconds))
+        with self._turn:
+            return self._decode(
+                lambda: self._channel.ask(self._encoder.encode(question), self._answer_seconds)
+            )
 
     def _decode(self, receive: Callable[[], bytes]) -> Answer:
         try:
@@ -206,7 +228,9 @@ class LiveSession:
         return self._target.look(self)
 
 
-def open_vllm(release: str | None, python: Path | None, tell: Callable[[str], None]) -> VllmTarget:
+def open_vllm(
+    release: str | None, python: Path | None, tell: Callable[[str], None], *, measures: bool = False
+) -> VllmTarget:
     """The registry's entry point: a release, an interpreter that has vLLM, or this one."""
     packages = None
     try:
@@ -218,4 +242,4 @@ def open_vllm(release: str | None, python: Path | None, tell: Callable[[str], No
             chosen = environment.current_python()
     except EnvironmentUnavailable as unavailable:
         raise UserError(str(unavailable)) from unavailable
-    return VllmTarget(chosen, packages=packages)
+    return VllmTarget(chosen, packages=packages, measures=measures)

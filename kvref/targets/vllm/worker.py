@@ -17,9 +17,12 @@ from kvref.operations import Configuration, Observation, Operation, Trace
 from kvref.targets.base import CaseResult, picture_case, run_case
 from kvref.targets.capabilities import Capabilities
 from kvref.targets.picture import Opener, Session
+from kvref.targets.vllm.line_coverage import FileCoverage, Measurement
 
 LENGTH_BYTES = 4
 MOST_BYTES = 1 << 28
+MEASURES = "KVREF_MEASURES_LINES"
+"""The environment variable of a worker that is to note which lines of vLLM are run."""
 
 
 class Hello(msgspec.Struct, tag=True):
@@ -55,6 +58,17 @@ class Apply(msgspec.Struct, tag=True):
 
 class Look(msgspec.Struct, tag=True):
     """Picture the manager that was built last."""
+
+
+class Measure(msgspec.Struct, tag=True):
+    """Tell which lines of vLLM were run so far: the process was started with `MEASURES` set."""
+
+
+class Measured(msgspec.Struct, tag=True):
+    """The lines and branches by file, and whether they were traced by compiled code."""
+
+    files: tuple[FileCoverage, ...]
+    is_fast: bool
 
 
 class Ran(msgspec.Struct, tag=True):
@@ -95,8 +109,8 @@ class Looked(msgspec.Struct, tag=True):
     view: msgspec.Raw
 
 
-Question = Run | Show | Open | Apply | Look
-Answer = Hello | Ran | Shown | Opened | Refused | Seen | Looked
+Question = Run | Show | Open | Apply | Look | Measure
+Answer = Hello | Ran | Shown | Opened | Refused | Seen | Looked | Measured
 
 
 def write_message(stream: IO[bytes], message: Question | Answer) -> None:
@@ -115,11 +129,12 @@ def read_body(stream: IO[bytes]) -> bytes | None:
 class Desk:
     """Answers questions. It holds one manager at a time."""
 
-    def __init__(self, opener: Opener) -> None:
+    def __init__(self, opener: Opener, measurement: Measurement | None = None) -> None:
         self._opener = opener
+        self._measurement = measurement
         self._session: Session | None = None
 
-    def answer(self, question: Question) -> Answer:
+    def answer(self, question: Question) -> Answer:  # noqa: PLR0911 - one a question
         """The answer to one question."""
         match question:
             case Apply(operation=operation):
@@ -131,6 +146,10 @@ class Desk:
             case Run(traces=traces):
                 results = tuple(run_case(self._opener, trace) for trace in traces)
                 return Ran(results, time.process_time())
+            case Measure():
+                if self._measurement is None:
+                    return Refused("nothing is measured")
+                return Measured(self._measurement.result(), self._measurement.is_fast)
             case Show(trace=trace):
                 pictures = picture_case(self._opener, trace)
                 views = tuple(msgspec.Raw(msgspec.msgpack.encode(p.view)) for p in pictures)
@@ -158,6 +177,7 @@ class Desk:
 
 def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer questions until there are no more."""
+    measurement = Measurement() if MEASURES in os.environ else None
     import vllm  # noqa: PLC0415 - costs seconds
 
     from kvref.targets.vllm.releases import CAPABILITIES  # noqa: PLC0415
@@ -165,7 +185,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
 
     write_message(answers, Hello(vllm.__version__, CAPABILITIES))
     decoder = msgspec.msgpack.Decoder(Question)
-    desk = Desk(VllmSession)
+    desk = Desk(VllmSession, measurement)
     while (body := read_body(questions)) is not None:
         write_message(answers, desk.answer(decoder.decode(body)))
 
