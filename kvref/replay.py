@@ -1,13 +1,13 @@
-"""Reads a trace, and replays it on a target against the reference."""
+"""Reads a trace, and replays it on a target against the reference, or another target."""
 
 from pathlib import Path
 
 import msgspec
 
 from kvref.errors import UserError
-from kvref.judge import Judgement, explain, judge
+from kvref.judge import AGAINST_REFERENCE, Judgement, Terms, explain, judge
 from kvref.operations import EMBEDDING_BYTES, Allocate, Lookup, NewRequest, Trace
-from kvref.targets.base import Target, run_case
+from kvref.targets.base import LiveTarget, Target, run_case
 from kvref.targets.picture import Opener
 
 
@@ -46,11 +46,26 @@ def _check(path: Path, trace: Trace) -> None:
             raise UserError(f"{path}: operation {line} names request {named!r}, which has not arrived")
 
 
-def replay(opener: Opener, target: Target, trace: Trace) -> Judgement:
-    """Perform a trace on the reference and on a target; a known deviation is shown, too."""
-    expected = run_case(opener, trace)
+def replay(opener: Opener, target: Target, trace: Trace, terms: Terms = AGAINST_REFERENCE) -> Judgement:
+    """Perform a trace on both sides; a known deviation is shown, too.
+
+    Raises UserError if one of two targets cannot be asked what the trace asks.
+    """
+    if terms.against is None:
+        expected = run_case(opener, trace)
+    else:
+        for side in (target, terms.against):
+            _require_offered(side, trace)
+        (expected,) = terms.against.run([trace])
     (actual,) = target.run([trace])
-    judgement = judge(opener, target, trace, expected, actual)
+    judgement = judge(opener, target, trace, expected, actual, terms)
     if judgement.known is None or judgement.known.at_construction:
         return judgement
-    return judgement._replace(finding=explain(opener, target, trace, judgement.agreed))
+    return judgement._replace(finding=explain(opener, target, trace, judgement.agreed, terms))
+
+
+def _require_offered(target: Target, trace: Trace) -> None:
+    if isinstance(target, LiveTarget):
+        lacking = target.capabilities.lacks_for(trace)
+        if lacking is not None:
+            raise UserError(f"{target.name} cannot be asked: {lacking}")
