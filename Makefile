@@ -9,7 +9,7 @@ MUTANTS ?= 40
 MANAGER ?=
 BENCH ?=
 
-.PHONY: fuzz safe demo survey test test-vllm-suite lint prove bench compile mutants nightly clean
+.PHONY: fuzz safe demo drivers vectors check zoo survey test test-vllm-suite lint prove bench compile mutants nightly clean
 
 fuzz: $(VENV)/.ready
 	@$(BIN)/kvref fuzz --target $(TARGET) --seed $(SEED) --cases $(CASES)
@@ -27,6 +27,22 @@ survey: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	@$(BIN)/pytest -q -n 2
+
+# The example drivers, in Rust (needs cargo) and in plain Python, over the protocol of docs/drivers.md.
+drivers: $(VENV)/.ready
+	@$(BIN)/python tools/drivers.py
+
+# What must be seen on the committed traces, on any target.
+vectors: $(VENV)/.ready
+	@$(BIN)/kvref vectors run --target $(TARGET)
+
+# Every small state of the optimized manager and the reference.
+check: $(VENV)/.ready
+	@$(BIN)/kvref check --letters 1
+
+# Named bugs, and what kills them.
+zoo: $(VENV)/.ready
+	@$(BIN)/kvref zoo
 
 # vLLM's own test files, which ask for torch: in an environment of their own, without vLLM.
 test-vllm-suite: $(SUITE)/.ready
@@ -60,6 +76,9 @@ mutants: $(VENV)/.ready
 nightly: $(VENV)/.ready
 	@$(BIN)/kvref fuzz --target $(TARGET) --seed $(shell date +%Y%m%d) --cases 25000
 	@$(BIN)/kvref fuzz --level safe --target $(TARGET) --seed $(shell date +%Y%m%d) --cases 10000
+	@$(BIN)/kvref fuzz --target optimized --seed $(shell date +%Y%m%d) --cases 25000 --guidance on --workers 2
+	@$(BIN)/kvref zoo --profile nightly
+	@$(BIN)/kvref check
 
 $(VENV)/.ready: tools/set_up.py requirements-dev.txt pyproject.toml
 	@$(PYTHON) tools/set_up.py $(VENV) requirements-dev.txt

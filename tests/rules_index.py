@@ -27,6 +27,8 @@ _HARNESS = (
     "kvref/errors.py",
     "kvref/witness.py",
     "kvref/cli/",
+    "kvref/explain/",
+    "kvref/zoo/",
 )
 
 

@@ -30,6 +30,7 @@ from kvref.operations import (
     Operation,
     Trace,
 )
+from kvref.targets import named
 from kvref.targets.base import CaseResult
 from kvref.targets.deviations import Catalogue, Deviation, Verdict
 from tests.fuzz.faults import FaultyTarget, FreesInReverse
@@ -99,7 +100,8 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> FaultyTarget:
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, target: FaultyTarget) -> FaultyTarget:
-    monkeypatch.setattr(common, "open_target", lambda *_, **__: target)
+    for place in (common, named):
+        monkeypatch.setattr(place, "open_target", lambda *_, **__: target)
     return target
 
 
@@ -145,6 +147,51 @@ def test_the_report_says_what_was_done(kvref: Kvref) -> None:
     assert seen["coverage"]["full"]["hit"] > 0
 
 
+def test_workers_and_slices_see_the_same_cases(kvref: Kvref) -> None:
+    def seen(*more: object) -> dict[str, Any]:
+        arguments = ("--target", "reference", "--cases", 60, "--length", 10, "--report", "r.json")
+        assert kvref("fuzz", *arguments, *more).code == 0
+        told: dict[str, Any] = json.loads(Path("r.json").read_bytes())
+        return {
+            name: told[name] for name in ("cases", "operations", "coverage", "histogram", "median_length")
+        }
+
+    whole = seen()
+    assert seen("--workers", 2) == whole
+    thirds = [seen("--slice", f"{number}/3") for number in (1, 2, 3)]
+    assert [one["cases"] for one in thirds] == [20, 20, 20]
+    assert sum(one["operations"] for one in thirds) == whole["operations"]
+
+
+def test_a_campaign_goes_on_from_its_state(kvref: Kvref) -> None:
+    arguments = ("fuzz", "--target", "reference", "--length", 10, "--state", "here")
+    first = kvref(*arguments, "--cases", 40)
+    again = kvref(*arguments, "--cases", 40)
+    assert (first.code, again.code) == (0, 0)
+    assert "operations compared in 40 cases" in again.out
+    assert "cases 40, not 50" in kvref(*arguments, "--cases", 50).refused
+    Path("here/campaign.state").write_bytes(b"cut")
+    assert "here/campaign.state is damaged" in kvref(*arguments, "--cases", 40).refused
+
+
+def test_a_campaign_that_reached_too_little_fails_and_says_where(kvref: Kvref) -> None:
+    ended = kvref("fuzz", "--target", "reference", "--cases", 20, "--length", 5, "--floor", 1)
+    assert ended.code == 1
+    assert "below the floor: full, preempted, eviction 0 visits, not 1" in ended.out
+    assert "0 findings" in ended.out
+
+
+def test_a_guided_campaign_is_another_one_and_says_so(kvref: Kvref) -> None:
+    def seen(choice: str) -> dict[str, Any]:
+        kvref("fuzz", "--target", "reference", "--cases", 20, "--guidance", choice, "--report", "r.json")
+        told: dict[str, Any] = json.loads(Path("r.json").read_bytes())
+        return told
+
+    on, off = seen("on"), seen("off")
+    assert (on["guidance"], off["guidance"]) == (True, False)
+    assert on["coverage"] != off["coverage"]
+
+
 def test_a_trace_that_agrees_is_counted(kvref: Kvref, tmp_path: Path) -> None:
     ended = kvref("replay", written(tmp_path / "t.json"), "--target", "reference")
     assert (ended.code, ended.err) == (0, "")
@@ -184,9 +231,18 @@ def test_a_divergence_is_shown_and_its_trace_kept(kvref: Kvref, faulty: FaultyTa
     assert (ended.code, ended.err) == (1, "")
     assert "case 0: Free differs in free queue" in ended.out
     assert "kvref replay findings/seed1-case0.json --target faulty" in ended.out
-    kept = sorted(path.name for path in Path("findings").iterdir())
+    kept = sorted(path.name for path in Path("findings").glob("*[0-9].json"))
     assert f"{len(kept)} findings" in ended.out
     assert faulty.closed
+
+
+@pytest.mark.usefixtures("faulty")
+def test_findings_are_told_by_what_differs(kvref: Kvref) -> None:
+    ended = kvref("fuzz", "--target", "faulty", "--cases", 10, "--report", "r.json")
+    told = json.loads(Path("r.json").read_bytes())
+    assert told["findings_met"] >= len(told["findings"]) > 0
+    assert "sorts" in ended.out
+    assert "│ Free  │ free queue" in ended.out
 
 
 @pytest.mark.usefixtures("faulty")
@@ -226,8 +282,12 @@ OPTIONS: list[tuple[list[object], str]] = [
     (["fuzz", "--seconds", -1], "--seconds -1.0 is not positive"),
     (["fuzz", "--seconds", "nan"], "--seconds nan is not positive"),
     (["fuzz", "--first", -1], "--first -1 is negative"),
+    (["fuzz", "--workers", 0], "--workers 0 is not positive"),
+    (["fuzz", "--floor", 0], "--floor 0 is not positive"),
+    (["fuzz", "--slice", "4/3"], "--slice 4/3 is no share"),
+    (["fuzz", "--guidance", "perhaps"], 'Invalid value "perhaps" for --guidance'),
     (["fuzz", "--cases", "many"], 'unable to convert "many"'),
-    (["fuzz", "--level", "hits"], 'Invalid value "hits" for --level'),
+    (["fuzz", "--level", "perfect"], 'Invalid value "perfect" for --level'),
     (["fuzz", "--profile", "dirty"], 'Invalid value "dirty" for --profile'),
     (["fuzz", "--colour"], "Unknown option: --colour"),
     (["fuzz", "--seed"], "--seed requires an argument"),
@@ -350,7 +410,8 @@ def test_an_interrupt_before_the_campaign_ends_quietly(kvref: Kvref, monkeypatch
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(common, "open_target", interrupted)
+    for place in (common, named):
+        monkeypatch.setattr(place, "open_target", interrupted)
     assert kvref("fuzz", "--cases", 1) == Ended(130, "", "")
 
 
@@ -361,7 +422,7 @@ def test_a_process_of_its_own_ends_with_the_same_codes() -> None:
     assert bad.returncode == 2
     assert (
         bad.stderr
-        == "kvref: no target is called 'nobody': choose one of compiled, optimized, reference, vllm\n"
+        == "kvref: no target is called 'nobody': choose one of compiled, optimized, reference, vllm, zoo, or module:attribute\n"
     )
 
 

@@ -116,7 +116,9 @@ def test_the_command_shows_what_is_wrong(
 ) -> None:
     path = tmp_path / "trace.json"
     path.write_bytes(msgspec.json.encode(TRACE))
-    monkeypatch.setattr("kvref.cli.common.open_target", lambda *_, **__: InProcessTarget("faulty", Forgetful))
+    monkeypatch.setattr(
+        "kvref.targets.named.open_target", lambda *_, **__: InProcessTarget("faulty", Forgetful)
+    )
     ended = kvref("replay", path, "--level", "safe")
     assert ended.code == 1
     assert f"operation {len(STEPS) - 1} of {len(STEPS)}" in ended.out

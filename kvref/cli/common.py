@@ -1,14 +1,20 @@
 """What the subcommands share: the console, exit codes, and how a target is opened."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
+from kvref import jobs
 from kvref.errors import UserError
+from kvref.judge import Terms
 from kvref.targets.base import Target
 from kvref.targets.registry import open_target
+
+Asked = Literal["exact", "hits", "safe", "invariants"]
+"""What a target is held to: see `kvref fuzz --help`."""
 
 DIVERGED = 1
 BAD_INPUT = 2
@@ -43,6 +49,11 @@ def needing_torch(what: str) -> Iterator[None]:
 def opened_target(target: str, python: Path | None) -> Target:
     """The target called `target`. Raises UserError if there is none, or it cannot be had."""
     return open_target(target, python=python, tell=tell)
+
+
+def agreed_terms(against: str | None, known: Sequence[Path]) -> AbstractContextManager[Terms]:
+    """What a target is held against: see `kvref.jobs.agreed_terms`."""
+    return jobs.agreed_terms(against, known, lambda name: opened_target(name, None))
 
 
 def require_positive(value: float | None, name: str) -> None:

@@ -12,12 +12,18 @@ from kvref.errors import UserError
 COMMANDS = {
     "fuzz": "Hold a target against the reference on random cases.",
     "replay": "Replay a trace on a target, against the reference.",
+    "shrink": "Find the smallest trace that shows what a given one shows on a target.",
+    "explain": "Tell a trace step by step: both sides, the pool as it was, and the rule that broke.",
     "reproducer": "Write a trace as a Python file that shows its fault with vLLM alone, as for an issue.",
+    "vectors": "Conformance vectors: traces with what must be seen on them.",
+    "triage": "Draft an entry for a catalogue of intended differences, from a finding.",
     "bench": "Measure KV cache managers on the same workloads, in one process and in turn.",
+    "check": "Visit every small state: all that a legal scheduler can do, on a target and the reference.",
     "demo": "Decode with a tiny hybrid transformer through a manager's block tables, and check every logit.",
     "survey": "Play every release of vLLM at level safe, and write a page of what each does wrong.",
+    "zoo": "Named bugs of the optimized manager, and what kills them.",
     "targets": "List what can be tested.",
-    "schema": "Print the JSON Schema of trace files.",
+    "schema": "Print a JSON Schema: of trace files, or of the driver protocol.",
 }
 """Each is a function in the module of its name, imported when it is asked for."""
 

@@ -5,9 +5,11 @@ from typing import Literal
 
 import msgspec
 
-from kvref.cli.common import DIVERGED, console, needing_torch, opened_target
+from kvref.cli.common import DIVERGED, agreed_terms, console, needing_torch, tell
+from kvref.cli.tested import Tested, as_asked
 from kvref.errors import UserError
 from kvref.fuzz.report import difference_table, tell_finding
+from kvref.judge import Judgement
 from kvref.operations import Trace
 from kvref.replay import read_trace
 from kvref.replay import replay as replay_trace
@@ -18,9 +20,10 @@ from kvref.targets.reference import ReferenceSession
 def replay(
     trace: Path,
     *,
-    target: str = "vllm==0.23.0",
-    level: Literal["exact", "safe"] = "exact",
-    python: Path | None = None,
+    tested: Tested = Tested(),
+    against: str | None = None,
+    known: list[Path] | None = None,
+    level: Literal["exact", "hits", "safe"] = "exact",
     until: int | None = None,
 ) -> int:
     """Replay a trace on a target, against the reference.
@@ -29,13 +32,14 @@ def replay(
     ----------
     trace
         A JSON file, as `kvref fuzz` writes it.
-    target
-        What to replay it on: see `kvref targets`.
+    against
+        Another target to hold it against, instead of the reference.
+    known
+        A Python file with a catalogue of intended differences, see docs/known.md; may be given again.
     level
         `exact` compares everything with the reference after every operation; `safe` keeps
-        data behind the target's block ids, and tells what is read wrong, lost or never ends.
-    python
-        An interpreter that has the target, instead of an environment made for it.
+        data behind the target's block ids, and tells what is read wrong, lost or never ends; `hits`
+        compares hit lengths, admissions and refusals, too.
     until
         The last operation to perform, by its line: 0 is the first.
     """
@@ -44,29 +48,44 @@ def replay(
         if not 0 <= until < len(loaded.operations):
             raise UserError(f"--until {until}: {trace} has operations 0 to {len(loaded.operations) - 1}")
         loaded = msgspec.structs.replace(loaded, operations=loaded.operations[: until + 1])
-    opened = opened_target(target, python)
-    try:
-        if level == "safe":
-            return _tell_safe(trace, opened, loaded)
-        judgement = replay_trace(ReferenceSession, opened, loaded)
-    finally:
-        opened.close()
+    if level != "exact" and (against is not None or known):
+        raise UserError(
+            f"--against and --known compare: leave out --level {level}, which looks at one side alone"
+        )
+    with agreed_terms(against, known or ()) as terms:
+        opened = tested.open(level)
+        try:
+            if level != "exact":
+                return _tell_safe(trace, as_asked(opened, level), loaded)
+            judgement = replay_trace(ReferenceSession, opened, loaded, terms)
+        finally:
+            opened.close()
+    return _tell_exact(trace, loaded, judgement, opened.name, tested.named.options, terms.name)
+
+
+def _tell_exact(
+    trace: Path, loaded: Trace, judgement: Judgement, target: str, options: str, against: str
+) -> int:
     total = len(loaded.operations)
     console.print(f"{trace}: {judgement.agreed} of {total} operations agree", highlight=False)
-    known, finding = judgement.known, judgement.finding
-    if known is not None:
-        console.print(f"known deviation {known.id} ({known.verdict.value}): {known.title}", highlight=False)
+    deviation, finding = judgement.known, judgement.finding
+    if deviation is not None:
+        console.print(
+            f"known deviation {deviation.id} ({deviation.verdict.value}): {deviation.title}", highlight=False
+        )
         if finding is not None:
-            console.print(difference_table(finding.differences, opened.name))
-        return DIVERGED
-    if finding is not None:
-        tell_finding(console, finding, opened.name, None)
-        return DIVERGED
-    return 0
+            console.print(difference_table(finding.differences, target, against))
+    elif finding is not None:
+        tell_finding(console, finding, target, None, against=against)
+    else:
+        return 0
+    if against == "reference":
+        tell(f"explain    kvref explain {trace} {options}")
+    return DIVERGED
 
 
 def _tell_safe(path: Path, target: Target, trace: Trace) -> int:
-    with needing_torch("level safe"):
+    with needing_torch("data behind block ids"):
         from kvref.replay_safe import replay_safe  # noqa: PLC0415
     wrong, at = replay_safe(trace, target)
     total = len(trace.operations)
