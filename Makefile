@@ -38,7 +38,7 @@ vectors: $(VENV)/.ready
 
 # Every small state of the optimized manager and the reference.
 check: $(VENV)/.ready
-	@$(BIN)/kvref check --letters 1
+	@$(BIN)/kvref check
 
 # Named bugs, and what kills them.
 zoo: $(VENV)/.ready
@@ -78,7 +78,7 @@ nightly: $(VENV)/.ready
 	@$(BIN)/kvref fuzz --level safe --target $(TARGET) --seed $(shell date +%Y%m%d) --cases 10000
 	@$(BIN)/kvref fuzz --target optimized --seed $(shell date +%Y%m%d) --cases 25000 --guidance on --workers 2
 	@$(BIN)/kvref zoo --profile nightly
-	@$(BIN)/kvref check
+	@$(BIN)/kvref check full --requests 2
 
 $(VENV)/.ready: tools/set_up.py requirements-dev.txt pyproject.toml
 	@$(PYTHON) tools/set_up.py $(VENV) requirements-dev.txt

@@ -36,8 +36,8 @@ GROUPS: dict[str, tuple[Group, ...]] = {
 }
 """Groups by name, in the smallest blocks that show what a kind does."""
 
-FAST = ("full", "sliding", "chunked", "mamba")
-"""Exhausted within two usable blocks in a minute or so."""
+FAST = ("full", "sliding", "chunked", "full+mamba")
+"""What is checked unless something else is asked for."""
 
 
 def scope(name: str, *, blocks: int, requests: int, tokens: int, letters: int, by_hand: bool) -> Scope:
@@ -61,5 +61,5 @@ def scope(name: str, *, blocks: int, requests: int, tokens: int, letters: int, b
 
 
 def named(names: Sequence[str]) -> Sequence[str]:
-    """The names given, or those that take little time."""
+    """The names given, or a few of them."""
     return names or FAST

@@ -22,7 +22,7 @@ def check(
     *names: str,
     target: str = "optimized",
     blocks: int = 2,
-    requests: int = 2,
+    requests: int = 1,
     tokens: int = 2,
     letters: int = 2,
     by_hand: bool = True,
@@ -36,14 +36,13 @@ def check(
     Parameters
     ----------
     names
-        Configurations by name (`full`, `sliding`, `full+mamba`, ...); those that take little time, if none
-        is given.
+        Configurations by name (`full`, `sliding`, `full+mamba`, ...); a few of them, if none is given.
     target
         A target in this process: `optimized`, `reference`, or `compiled` where it is built.
     blocks
         Blocks that can be used.
     requests
-        Requests alive at once.
+        Requests alive at once. Two are more than twenty times as many states as one.
     tokens
         The longest a request gets, in tokens.
     letters
@@ -60,6 +59,7 @@ def check(
     require_positive(tokens - 1, "--tokens less one")
     opened = opened_target(target, None)
     if not isinstance(opened, InProcessTarget):
+        opened.close()
         raise UserError(f"kvref check needs a target in this process, not {target}: use kvref fuzz")
     table = Table("configuration", "states", "transitions", "depth", "transitions a second", "result")
     diverged = 0
