@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from cosmic_ray.work_db import WorkDB, use_db
@@ -145,7 +146,7 @@ def main() -> None:
         lived = 0
         for number, item in enumerate(waiting, 1):
             parsed(item.mutations[0].module_path)
-            fate = in_a_process(lambda item=item: play(options.manager, item, deck))  # type: ignore[misc]
+            fate = in_a_process(partial(play, options.manager, item, deck))
             keep(db, item, fate)
             lived += fate.killer is None
             if time.monotonic() - told > TELL_SECONDS or number == len(waiting):
