@@ -38,7 +38,7 @@ def take_in(caller: Caller, operation: Allocate) -> bool:
         return False
     caller.budget -= operation.new
     caller.untold = operation.request
-    caller.do(GetBlocks(operation.request))
+    caller.told = caller.do(GetBlocks(operation.request)).blocks or ()
     caller.untold = None
     return True
 
@@ -69,7 +69,7 @@ def draw_admission(serving: Serving, book: Book, hit: int) -> Allocate | None:
         external=external,
         delay=loads,
         encoder=choices.integer(1, 3 * serving.block) if encoder else 0,
-        must_fit=serving.habits.gated and choices.chance(0.7),
+        must_fit=serving.habits.gated and choices.chance(serving.weights.gate),
         reserved=serving.draw_reserved(),
     )
 

@@ -14,6 +14,8 @@ from kvref.fuzz.coverage import Coverage, Watch
 from kvref.fuzz.guidance import draw_aim, fits, weights_for
 from kvref.fuzz.habits import draw_habits
 from kvref.fuzz.mistakes import draw_mistake
+from kvref.fuzz.themes import draw_theme
+from kvref.fuzz.weights import DEFAULT
 from kvref.operations import Configuration, Lookup, Observation, Operation, Trace
 from kvref.targets.base import CaseResult, Digester
 from kvref.targets.capabilities import Capabilities
@@ -73,14 +75,16 @@ def draw_case(
     """
     choices = random_of(seed, profile, number)
     aim = draw_aim(choices, number) if guidance else None
-    weights = weights_for(aim)
+    weights = weights_for(aim) if aim else draw_theme(choices).weights
 
     def can_be_asked(configuration: Configuration) -> bool:
         known = profile == "clean" and met_at_construction(catalogue, configuration) is not None
         lacking = any(offered.refuses(configuration) for offered in offers)
         return not known and not lacking and fits(aim, configuration)
 
-    drawn = (draw(choices, profile, weights) for _ in range(MOST_DRAWN))
+    # A target that has little may have nothing of what a theme is about.
+    tilts = (tilt for tilt in (weights, DEFAULT) for _ in range(MOST_DRAWN))
+    drawn = (draw(choices, profile, tilt) for tilt in tilts)
     configuration = next((one for one in drawn if can_be_asked(one)), None) or draw(choices, profile, weights)
     try:
         session = opener(configuration)
@@ -104,7 +108,9 @@ def draw_case(
         return observation
 
     habits = draw_habits(choices, configuration, weights)
-    caller = Caller(choices, configuration, habits, apply, avoids, length, careful=is_careful(number))
+    caller = Caller(
+        choices, configuration, habits, apply, avoids, length, careful=is_careful(number), weights=weights
+    )
     operations = generate.play(caller)
     names_mistakes = all(offered.names_mistakes for offered in offers)
     if profile == "mixed" and names_mistakes and choices.chance(0.1):

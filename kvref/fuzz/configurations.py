@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from kvref.fuzz.choices import Choices
+from kvref.fuzz.pools import draw_pool
 from kvref.fuzz.weights import DEFAULT, Weights
 from kvref.operations import (
     ChunkedGroup,
@@ -26,8 +27,6 @@ from kvref.operations import (
 
 Profile = Literal["mixed", "clean"]
 
-MAX_POOL = 256
-
 
 def draw(choices: Choices, profile: Profile, weights: Weights = DEFAULT) -> Configuration:
     """A random configuration."""
@@ -38,7 +37,9 @@ def draw(choices: Choices, profile: Profile, weights: Weights = DEFAULT) -> Conf
     base = choices.choice(weights.block_sizes)
     count = choices.weighted(weights.group_counts, weights.group_count_weights)
     drawn = [_draw_group(choices, base, rare, weights) for _ in range(count)]
-    groups = _distinct_enough(choices, profile, drawn)
+    groups = _distinct_enough(choices, drawn, weights.second_full * rare)
+    if len(groups) > 1 and choices.chance(weights.twins):
+        groups.append(choices.choice(groups))
     factor = 1
     if not enable_caching and choices.chance(weights.cross):
         groups.append(CrossGroup(base))
@@ -59,12 +60,12 @@ def _draw_group(choices: Choices, base: int, rare: float, weights: Weights) -> G
         case "mla":
             return MLAGroup(size, heads)
         case "sliding":
-            return SlidingGroup(size, _draw_window(choices, size, rare), heads)
+            return SlidingGroup(size, _draw_window(choices, size, weights.narrow_window * rare), heads)
         case "sliding_mla":
-            return SlidingMLAGroup(size, _draw_window(choices, size, rare), heads)
+            return SlidingMLAGroup(size, _draw_window(choices, size, weights.narrow_window * rare), heads)
         case "chunked":
             chunk = size * choices.choice((1, 2, 3, 5))
-            if choices.chance(0.02 * rare):
+            if choices.chance(weights.ragged_chunk * rare):
                 chunk += choices.integer(1, size)
             return ChunkedGroup(size, chunk, heads)
         case "mamba":
@@ -72,14 +73,14 @@ def _draw_group(choices: Choices, base: int, rare: float, weights: Weights) -> G
             return MambaGroup(size, mode, choices.choice(weights.speculative_blocks), heads)
 
 
-def _draw_window(choices: Choices, size: int, rare: float) -> int:
+def _draw_window(choices: Choices, size: int, narrow: float) -> int:
     window = choices.choice((2, size - 1, size, size + 1, 2 * size, 2 * size + 1, 3 * size + 2, 9 * size))
-    return 1 if choices.chance(0.01 * rare) else max(2, window)
+    return 1 if choices.chance(narrow) else max(2, window)
 
 
-def _distinct_enough(choices: Choices, profile: Profile, groups: list[Group]) -> list[Group]:
+def _distinct_enough(choices: Choices, groups: list[Group], second_full: float) -> list[Group]:
     """Mostly at most one full-like spec: two different ones are a catalogued deviation (Q-2)."""
-    allowed = profile == "mixed" and choices.chance(0.05)
+    allowed = choices.chance(second_full)
     full_like = [group for group in groups if isinstance(group, FullGroup | MLAGroup)]
     if full_like and not allowed:
         groups = [full_like[0] if isinstance(g, FullGroup | MLAGroup) else g for g in groups]
@@ -119,19 +120,18 @@ def _assemble(
         scheduler *= choices.weighted((1, 2), (9, 1)) if not chunked else 1
     scheduler *= factor if not lone else 1
     eagle = not chunked and choices.chance(weights.eagle)
-    groups, use_eagle = _with_eagle(choices, groups, scheduler, rare) if eagle else (groups, False)
+    groups, use_eagle = _with_eagle(choices, groups, scheduler, rare, weights) if eagle else (groups, False)
     windowed = any(isinstance(group, SlidingGroup | SlidingMLAGroup) for group in groups)
     retention = None
     if windowed and choices.chance(weights.retention):
         retention = choices.choice((0, 0, scheduler, 2 * scheduler, 4 * scheduler))
-    longest = choices.choice((6, 10, 16, 24)) * max(scheduler, *sizes)
+    longest = choices.choice(weights.lengths) * max(scheduler, *sizes)
     longest = max(8, min(longest, 320))
-    batched = choices.choice((None, longest // 2 + 1, longest // 4 + 2, longest, 5))
-    need = sum(-(-longest // size) for size in sizes)
-    blocks = int(need * choices.choice(weights.pools)) + choices.integer(2, 8)
+    share = choices.choice(weights.budgets)
+    batched = None if share is None else max(5, int(share * longest) + 1)
     return Configuration(
         groups=tuple(groups),
-        num_blocks=min(blocks, MAX_POOL),
+        num_blocks=draw_pool(choices, groups, longest, batched or longest, weights),
         max_model_len=longest,
         scheduler_block_size=scheduler,
         hash_block_size=fine,
@@ -143,7 +143,7 @@ def _assemble(
         dcp_world_size=min(factor, 2),
         pcp_world_size=max(1, factor // 2),
         retention_interval=retention,
-        hash_function=choices.choice(("sha256_cbor", "sha256_cbor", "sha256_cbor", "sha256")),
+        hash_function="sha256" if choices.chance(weights.pickled) else "sha256_cbor",
         hash_seed=str(choices.integer(0, 9)),
     )
 
@@ -156,7 +156,7 @@ def _resized(group: Group, size: int) -> Group:
 
 
 def _with_eagle(
-    choices: Choices, groups: list[Group], alignment: int, rare: float
+    choices: Choices, groups: list[Group], alignment: int, rare: float, weights: Weights
 ) -> tuple[list[Group], bool]:
     """EAGLE on some or all groups that may have it; rarely where it is a catalogued deviation."""
     able = [
@@ -165,11 +165,13 @@ def _with_eagle(
         if isinstance(group, FullGroup | MLAGroup)
         or (
             isinstance(group, SlidingGroup | SlidingMLAGroup)
-            and (group.block_size == alignment or choices.chance(0.3))
+            and (group.block_size == alignment or choices.chance(weights.finer_eagle))
         )
     ]
     mamba = any(isinstance(group, MambaGroup) for group in groups)
-    if choices.chance(0.1 * rare) or (not mamba and len(able) == len(groups) and choices.chance(0.4)):
+    if choices.chance(weights.eagle_states * rare) or (
+        not mamba and len(able) == len(groups) and choices.chance(weights.eagle_everywhere)
+    ):
         return groups, True
     if not able:
         return groups, False

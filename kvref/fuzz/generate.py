@@ -44,7 +44,9 @@ def wind_down(caller: Caller) -> None:
         for book in caller.books(Phase.LOADING):
             caller.do(CacheBlocks(book.name, book.computed))
         running = caller.books(Phase.RUNNING)
-        alone = caller.choices.choice(running) if running else None
+        # Whom the admission gate let in as a whole has to get there.
+        begun = [book for book in running if book.unscheduled > 1]
+        alone = caller.choices.choice(begun or running) if running else None
         for book in caller.books(Phase.RUNNING):
             if book is not alone:
                 finish(caller, book)

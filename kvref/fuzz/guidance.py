@@ -28,6 +28,8 @@ FAVOUR = 24.0
 OF_REQUESTS = FEATURES[FEATURES.index("preempted") :]
 """Features that no configuration has."""
 
+EXTRAS: dict[str, Any] = {"extras": 1.0, "pickled": 0.0}
+
 FEATURE_WEIGHTS: dict[str, dict[str, Any]] = {
     "one group": {"group_counts": (1,), "group_count_weights": (1,)},
     "several groups": {"group_counts": (2, 3, 4), "group_count_weights": (6, 3, 2)},
@@ -44,18 +46,20 @@ FEATURE_WEIGHTS: dict[str, dict[str, Any]] = {
     "caching off": {"caching": 0.0},
     "events off": {"events": 0.0},
     "preempted": {"preempts": 0.2},
-    # A session or an embedded prompt finds itself again, once it was preempted.
+    # A session finds itself again, once it was preempted.
     "streaming": {
-        "extras": 1.0,
+        **EXTRAS,
+        "embeds": 0.0,
         "continues": 1.0,
         "asynchronous": 0.0,
+        "aborts": 0.0,
         "answers": (1, 1, 2),
-        "preempts": 0.2,
+        "preempts": 0.4,
     },
-    "salt": {"extras": 1.0},
-    "LoRA": {"extras": 1.0},
-    "multimodal": {"extras": 1.0},
-    "embeddings": {"extras": 1.0, "embeds": 0.6, "preempts": 0.2},
+    "salt": EXTRAS,
+    "LoRA": EXTRAS,
+    "multimodal": EXTRAS,
+    "embeddings": {**EXTRAS, "embeds": 0.6, "shared_extras": 0.9},
     "skips reading": {"skip_reading": 0.4},
     "external": {"connector": 1.0, "external": 0.9, "loads_later": 0.0},
     "async load": {"connector": 1.0, "external": 0.9, "loads_later": 1.0},
@@ -65,7 +69,13 @@ FEATURE_WEIGHTS: dict[str, dict[str, Any]] = {
 }
 
 EVENT_WEIGHTS: dict[str, dict[str, Any]] = {
-    "hit": {"shared_prefix": 0.95, "pools": (1.2, 2.0, 4.0)},
+    "hit": {
+        "block_sizes": (1, 2, 2, 4),
+        "pools": (1.2, 2.0, 4.0),
+        "extras": 0.0,
+        "shared_prefix": 0.95,
+        "shared_extras": 0.9,
+    },
     "eviction": {"pools": (0.3, 0.5, 0.8)},
     "refusal": {"pools": (0.3, 0.5)},
 }

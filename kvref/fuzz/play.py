@@ -1,6 +1,7 @@
 """Plays one case at level `safe`: a careful scheduler on the target, with data behind its block ids."""
 
 from contextlib import suppress
+from itertools import repeat
 
 from kvref.compare import Difference
 from kvref.dataplane.safety import Safety
@@ -14,6 +15,8 @@ from kvref.fuzz.guidance import draw_aim, fits, weights_for
 from kvref.fuzz.habits import draw_habits
 from kvref.fuzz.safe import Played, SafeTarget
 from kvref.fuzz.settings import Settings
+from kvref.fuzz.themes import draw_theme
+from kvref.fuzz.weights import DEFAULT
 from kvref.operations import Configuration, Observation, Operation, Trace
 from kvref.targets.picture import Session
 from kvref.witness import Witness
@@ -64,10 +67,11 @@ def play(settings: Settings, number: int, target: SafeTarget) -> Played:
     """Play one case, drawn from (seed, profile, number) and from what the target answers."""
     choices = random_of(settings.seed, settings.profile, number)
     aim = draw_aim(choices, number) if settings.guidance else None
-    weights = weights_for(aim)
+    weights = weights_for(aim) if aim else draw_theme(choices).weights
     lacking: list[str] = []
-    for _ in range(MOST_DRAWN):
-        configuration = draw(choices, settings.profile, weights)
+    # A target that has little may have nothing of what a theme is about.
+    for tilt in (*repeat(weights, MOST_DRAWN), *repeat(DEFAULT, MOST_DRAWN)):
+        configuration = draw(choices, settings.profile, tilt)
         reason = target.capabilities.refuses(configuration)
         if reason is not None:
             lacking.append(reason)
@@ -89,7 +93,16 @@ def play(settings: Settings, number: int, target: SafeTarget) -> Played:
         return target.capabilities.lacks(operation) is not None
 
     habits = draw_habits(choices, configuration, weights)
-    caller = Caller(choices, configuration, habits, player.apply, avoids, settings.length, careful=True)
+    caller = Caller(
+        choices,
+        configuration,
+        habits,
+        player.apply,
+        avoids,
+        settings.length,
+        careful=True,
+        weights=weights,
+    )
     with suppress(_Wrong):
         generate.play(caller)
         generate.wind_down(caller)

@@ -1,8 +1,10 @@
 """Random prompts that share prefixes: what arrives in a case."""
 
+import msgspec
+
 from kvref.fuzz.choices import Choices
 from kvref.fuzz.weights import Weights
-from kvref.operations import Configuration, Item, NewRequest
+from kvref.operations import EMBEDDING_BYTES, Configuration, Item, NewRequest
 
 VOCABULARY = 40
 MAX_ITEMS = 4
@@ -36,7 +38,7 @@ class Prompts:
         tokens = shared + choices.integers(fresh, 0, VOCABULARY - 1)
         request = NewRequest(name, tokens, skip_reading=choices.chance(self._weights.skip_reading))
         if self._extras:
-            request = self._with_extras(choices, request, parent)
+            request = self._with_extras(choices, request, parent, len(shared))
         self.drawn[name] = request
         return request
 
@@ -50,18 +52,24 @@ class Prompts:
             return self.drawn[choices.choice(list(self.drawn))]
         return None
 
-    def _with_extras(self, choices: Choices, plain: NewRequest, parent: NewRequest | None) -> NewRequest:
+    def _with_extras(
+        self, choices: Choices, plain: NewRequest, parent: NewRequest | None, shared: int
+    ) -> NewRequest:
+        """The same tokens with extras: mostly those of the parent, whose first tokens are `shared`."""
         length = len(plain.tokens)
-        if parent is not None and choices.chance(0.6):
+        if parent is not None and choices.chance(self._weights.shared_extras):
             items = tuple(i for i in parent.items if i.offset + i.length <= length)
             salt, lora, embeds = parent.salt, parent.lora, None
+            if parent.embeds:
+                fresh = choices.byte() * (EMBEDDING_BYTES * (length - shared))
+                embeds = parent.embeds[: EMBEDDING_BYTES * shared] + fresh
         else:
             items, embeds = self.items(choices, length), None
             salt = choices.choice((None, "s1", "s2", ""))
             lora = choices.choice((None, None, "l1", "s1"))
             if choices.chance(self._weights.embeds):
-                embeds = choices.byte() * (4 * length)
-        return NewRequest(
+                embeds = choices.byte() * (EMBEDDING_BYTES * length)
+        request = NewRequest(
             plain.request,
             (0,) * length if embeds else plain.tokens,
             salt=salt,
@@ -70,6 +78,7 @@ class Prompts:
             embeds=embeds,
             skip_reading=plain.skip_reading,
         )
+        return but_for_one(choices, request) if choices.chance(self._weights.almost_same) else request
 
     def items(self, choices: Choices, length: int) -> tuple[Item, ...]:
         """Some images among so many tokens."""
@@ -82,3 +91,19 @@ class Prompts:
             items.append(Item(choices.choice("abc"), offset, span))
             offset += span + choices.integer(0, self._block)
         return tuple(items)
+
+
+def but_for_one(choices: Choices, request: NewRequest) -> NewRequest:
+    """The same request but for one of its extras: where its images begin, which the first is, or the like."""
+    items, embeds = request.items, request.embeds
+    if items and items[0].offset and choices.chance(0.5):
+        moved = tuple(msgspec.structs.replace(item, offset=item.offset - 1) for item in items)
+        return msgspec.structs.replace(request, items=moved)
+    if items:
+        other = msgspec.structs.replace(items[0], identifier=choices.choice("de"))
+        return msgspec.structs.replace(request, items=(other, *items[1:]))
+    if embeds:
+        return msgspec.structs.replace(request, embeds=bytes([embeds[0] ^ 1]) + embeds[1:])
+    if choices.chance(0.5):
+        return msgspec.structs.replace(request, lora="l2")
+    return msgspec.structs.replace(request, salt="s3")

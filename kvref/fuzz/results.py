@@ -32,8 +32,10 @@ def output(caller: Caller, book: Book) -> None:
 
 def draw_output(serving: Serving, book: Book) -> AppendTokens:
     """The sampled token, and as many drafts as were accepted."""
-    choices = serving.choices
-    accepted = book.due if choices.chance(serving.weights.all_accepted) else choices.integer(1, book.due)
+    choices, weights = serving.choices, serving.weights
+    accepted = book.due
+    if accepted > 1 and not choices.chance(weights.all_accepted):
+        accepted = 1 if choices.chance(weights.all_rejected) else choices.integer(1, book.due)
     return AppendTokens(book.name, choices.integers(accepted, 0, VOCABULARY - 1))
 
 

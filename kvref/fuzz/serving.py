@@ -1,5 +1,7 @@
 """What a scheduler knows while it serves requests, and what it chooses by."""
 
+from collections.abc import Sequence
+
 from kvref.fuzz.care import Care
 from kvref.fuzz.choices import Choices
 from kvref.fuzz.habits import Habits
@@ -37,6 +39,8 @@ class Serving:
         if self.care:
             drafts = self.care.drafts(drafts, asynchronous=habits.asynchronous)
         self.scheduler = Scheduler(configuration.max_model_len, drafts)
+        self.told: Sequence[Sequence[int]] = ()
+        """The table that the worker was told of last: block ids by group."""
         self.budget = 0
         """What may still be scheduled in this step."""
         self.live: list[str] = []
@@ -53,7 +57,7 @@ class Serving:
 
     def draw_lookahead(self) -> int:
         """Slots for drafts that the next allocation asks for."""
-        return self.choices.integer(0, 4) if self.habits.varying_lookahead else self.habits.lookahead
+        return self.choices.choice((0, 1, 4, 4)) if self.habits.varying_lookahead else self.habits.lookahead
 
     def draw_reserved(self) -> int:
         """Blocks that the next allocation must leave free."""

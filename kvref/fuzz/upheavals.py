@@ -32,10 +32,10 @@ def upheaval(caller: Caller) -> None:
     choices = caller.choices
     name = choices.choice(caller.live) if caller.live else "nobody"
     book = caller.scheduler.books.get(name)
-    match choices.integer(0, 5):
-        case 0 if book is not None and book.phase is Phase.RUNNING:
+    match choices.weighted(range(6), caller.weights.upheavals):
+        case 0 if running := caller.books(Phase.RUNNING):
             # Of a request without a table the query would make one that counts from then on [Q-15].
-            caller.offer(CommonPrefix(name))
+            caller.offer(CommonPrefix(choices.choice(running).name))
         case 1 if book is not None:
             caller.do(GetBlocks(name))
         case 2:
@@ -60,8 +60,15 @@ def preempt_all(caller: Caller) -> None:
 
 
 def draw_eviction(serving: Serving) -> Evict:
-    """A few blocks forget their content; the pool has one besides the null block."""
+    """A few blocks forget their content: any, or some that a request was given lately.
+
+    The pool has one besides the null block.
+    """
     choices = serving.choices
     count = choices.integer(1, 4)
-    blocks = {choices.integer(1, serving.configuration.num_blocks - 1) for _ in range(count)}
+    given = [block for table in serving.told for block in table if block]
+    if given and choices.chance(0.5):
+        blocks = {choices.choice(given) for _ in range(count)}
+    else:
+        blocks = {choices.integer(1, serving.configuration.num_blocks - 1) for _ in range(count)}
     return Evict(tuple(sorted(blocks)))

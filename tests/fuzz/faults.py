@@ -259,7 +259,7 @@ class ForgetsThatStepsBegin(Fault):
 class SaysThatItReset(Fault):
     """A reset that was refused is told as done [RESET-1]."""
 
-    shown_by, shows = "Reset", "done"
+    shown_by, shows, within = "Reset", "done", 160
 
     def __init__(self, configuration: Configuration) -> None:
         super().__init__(configuration)
