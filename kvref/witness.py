@@ -24,6 +24,7 @@ from kvref.operations import (
     Evict,
     Free,
     FullGroup,
+    GetBlocks,
     Group,
     Item,
     Lookup,
@@ -38,6 +39,7 @@ from kvref.operations import (
     SinkGroup,
     SlidingGroup,
     SlidingMLAGroup,
+    StepEnds,
     TakeStats,
 )
 from spec.attention import (
@@ -102,24 +104,29 @@ def setting_of(configuration: Configuration) -> Setting:
 
 def step_of(operation: Operation, observation: Observation) -> Step:
     """The operation and what came of it."""
-    events = tuple(_event(event) for event in observation.events)
+    events = tuple([_event(event) for event in observation.events])
     if observation.error is not None:
         return Step(told.Failed(observation.error), events)
     return Step(_action(operation, observation), events)
 
 
-def _action(operation: Operation, observation: Observation) -> told.Action:  # noqa: C901, PLR0911
+def _action(operation: Operation, observation: Observation) -> told.Action:  # noqa: C901, PLR0911, PLR0912
     match operation:
-        case NewRequest():
-            return _arrival(operation)
-        case AppendTokens(request=name, tokens=tokens):
-            return told.Append(name, tokens)
-        case ContinueRequest(request=name, computed=computed, tokens=tokens, items=items):
-            return told.Continue(name, Tokens(computed), tokens, _spans(items))
-        case Lookup(request=name):
-            return told.LookUp(name, observation.blocks or (), Tokens(observation.tokens or 0))
+        # Roughly by frequency.
         case Allocate():
             return _allocation(operation, observation)
+        case NewStep():
+            return told.BeginStep()
+        case AppendTokens(request=name, tokens=tokens):
+            return told.Append(name, tokens)
+        case StepEnds() | GetBlocks():
+            return told.Query()
+        case Lookup(request=name):
+            return told.LookUp(name, observation.blocks or (), Tokens(observation.tokens or 0))
+        case NewRequest():
+            return _arrival(operation)
+        case ContinueRequest(request=name, computed=computed, tokens=tokens, items=items):
+            return told.Continue(name, Tokens(computed), tokens, _spans(items))
         case Free(request=name):
             return told.Free(name)
         case CacheBlocks(request=name, tokens=computed):
@@ -130,8 +137,6 @@ def _action(operation: Operation, observation: Observation) -> told.Action:  # n
             return told.Evict(blocks)
         case Reset():
             return told.Reset(observation.done is True)
-        case NewStep():
-            return told.BeginStep()
         case TakeStats():
             return told.TakeStats()
     return told.Query()

@@ -148,6 +148,8 @@ def features_of(configuration: Configuration) -> set[str]:
 
 def _evicted_groups(before: View, after: View) -> set[int]:
     """The groups whose content was lost to make room."""
+    if before.keys is after.keys:
+        return set()
     pairs = zip(before.keys, after.keys, strict=True)
     return {group_of(BlockKey(old)) for old, new in pairs if old is not None and old != new}
 

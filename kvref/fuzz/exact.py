@@ -1,5 +1,6 @@
 """Levels exact and invariants: cases are drawn on a manager here, and run on the target as a whole."""
 
+import gc
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ class ExactRunner:
         self.terms = terms
         self._thread = ThreadPoolExecutor(max_workers=1)
         _data_plane()  # torch takes a second to import, which is no operation's
+        gc.freeze()  # what was imported stays: no collection need look at it again
 
     @property
     def cpu_seconds(self) -> float:
@@ -55,6 +57,7 @@ class ExactRunner:
     def close(self) -> None:
         """Let go of the thread. It ends when the target does, should that hang."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+        gc.unfreeze()
 
     def _results(self, cases: list[Case]) -> list[CaseResult]:
         """What the target shows. At level invariants the cases were played on the target itself."""

@@ -279,6 +279,8 @@ class Group:
             return
         ids = table.ids()
         skip = eviction.skipped_entries(self.attention, ids, computed)
+        if not (skip.window or skip.states):
+            return
         window = [ids[index] for index in skip.window]
         for index in (*skip.window, *skip.states):
             table.blocks[index] = self._pool.null_block

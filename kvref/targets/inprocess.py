@@ -1,10 +1,11 @@
 """What managers in this process share: they are built from the API types that a user would build."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, ParamSpec
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, cast
 
 from invariants.view import View
 from kvref.config import KVCacheConfig, KVCacheGroupSpec
@@ -25,6 +26,7 @@ from kvref.kv_cache_spec import (
 from kvref.operations import (
     EMBEDDING_BYTES,
     Allocate,
+    AppendTokens,
     ChunkedGroup,
     Configuration,
     ContinueRequest,
@@ -35,9 +37,13 @@ from kvref.operations import (
     MambaGroup,
     MLAGroup,
     NewRequest,
+    Observation,
+    Operation,
     SinkGroup,
     SlidingGroup,
     SlidingMLAGroup,
+    Stats,
+    StepEnds,
     Trace,
 )
 from kvref.request import (
@@ -57,6 +63,24 @@ from spec.units import RequestId, Tokens
 LORA_ID = 7
 
 P = ParamSpec("P")
+T = TypeVar("T")
+
+State = tuple[
+    list[int],
+    list[bytes | None],
+    list[int],
+    list[tuple[bytes, list[int]]],
+    dict[str, list[list[int]]],
+    dict[str, list[int]],
+    list[int],
+    list[bytes],
+    float,
+    Stats | None,
+]
+"""The fields of a view, in order."""
+
+OUTSIDE = (NewRequest, AppendTokens, ContinueRequest, StepEnds)
+"""What happens outside of a manager, which is asked for its events alone."""
 
 
 @dataclass(frozen=True)
@@ -172,24 +196,58 @@ def continue_request(request: Request, operation: ContinueRequest) -> None:
     request.continue_with(operation.tokens, _features(operation.items))
 
 
+class Latest(Generic[P, T]):
+    """The latest result of a pure function: it stands for as long as the arguments stay equal."""
+
+    def __init__(self, function: Callable[P, T]) -> None:
+        self._function = function
+        self._given: tuple[object, ...] | None = None
+        self._result: T
+
+    def __call__(self, *given: P.args, **named: P.kwargs) -> T:
+        """The result."""
+        if given != self._given or named:
+            self._result = self._function(*given, **named)
+            self._given = given
+        return self._result
+
+
 class InProcessSession(ApiSession):
     """A manager in this process and the requests that its caller keeps.
 
-    A subclass says which manager, and pictures its state.
+    A subclass says which manager, and copies its state. Most operations change little or nothing of it: the
+    views before and after share what stayed equal, and are one where all did.
     """
 
     manager_class: ClassVar[Callable[..., Any]]
 
     def __init__(self, configuration: Configuration) -> None:
         super().__init__(manager_of(type(self).manager_class, configuration))
-        self._parts: tuple[object, ...] = ()
-        self._view: View
         self._hasher = hasher_of(configuration)
+        self._state: State | None = None
+        self._view: View
+        self._was_asked = True
 
-    def pictured(self, picture: Callable[P, View], *parts: P.args, **named: P.kwargs) -> View:
-        """The view of copies of all that is shown of the manager: the last one while nothing changes."""
-        if parts != self._parts:
-            self._parts, self._view = parts, picture(*parts, **named)
+    @abstractmethod
+    def state(self) -> State:
+        """Copies of all that is shown of the manager [OBS-2 to OBS-5, OBS-7, OBS-8]."""
+
+    def apply(self, operation: Operation) -> Observation:
+        """Perform the operation [OBS-1]."""
+        if not isinstance(operation, OUTSIDE):
+            self._was_asked = True
+        return super().apply(operation)
+
+    def view(self) -> View:
+        """The manager's state: that of the last view while nothing was asked of the manager."""
+        if self._was_asked:
+            last, state = self._state, self.state()
+            if state != last:
+                if last is not None:
+                    pairs = zip(last, state, strict=True)
+                    state = cast("State", tuple([old if old == new else new for old, new in pairs]))
+                self._state, self._view = state, View(*state)
+            self._was_asked = False
         return self._view
 
     def new_request(self, operation: NewRequest) -> Request:

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from invariants.view import View
 from kvref.errors import UserError
-from kvref.operations import Stats
+from kvref.operations import Configuration
 from kvref.optimized import KVCacheManager
 from kvref.optimized.pool import GROUP_BYTES, group_key
-from kvref.targets.inprocess import InProcessSession, InProcessTarget, refuse_release
+from kvref.targets.inprocess import InProcessSession, InProcessTarget, Latest, State, refuse_release
 from kvref.targets.session import picture_map, stats_of
 
 Holders = tuple[dict[bytes, int], dict[bytes, list[int]]]
@@ -22,53 +21,38 @@ class OptimizedSession(InProcessSession):
     manager_class = KVCacheManager
     manager: KVCacheManager
 
-    def view(self) -> View:
-        """The manager's state [OBS-2 to OBS-5, OBS-7, OBS-8]."""
+    def __init__(self, configuration: Configuration) -> None:
+        super().__init__(configuration)
+        self._keys = Latest(_keys)
+        self._prefix_map = Latest(_prefix_map)
+
+    def state(self) -> State:
+        """Copies of all that is shown of the manager [OBS-2 to OBS-5, OBS-7, OBS-8]."""
         manager, pool = self.manager, self.manager.pool
-        names = sorted([name for name, own in manager.tables.items() if any(own.rows)])
-        return self.pictured(
-            _picture,
+        held = {
+            name: manager.tables[name] for name in sorted(manager.tables) if any(manager.tables[name].rows)
+        }
+        maps = [
+            (one.oldest.copy(), {name: [*more] for name, more in one.younger.items()}) for one in pool.maps
+        ]
+        keys = self._keys(pool.content[:], pool.group_of[:])
+        states = [
+            group_key(content, group)
+            for group, own in enumerate(pool.maps)
+            for content in own.cached_this_step
+        ]
+        return (
             [stretch.users for stretch in pool.stretches.of],
-            pool.content[:],
-            pool.group_of[:],
+            keys,
             pool.queue.ids(),
-            [(one.oldest.copy(), {name: [*more] for name, more in one.younger.items()}) for one in pool.maps],
-            {name: [row[:] for row in manager.tables[name].rows] for name in names},
-            {name: manager.tables[name].handled[:] for name in names},
-            pool.reserved,
-            [one.cached_this_step.copy() for one in pool.maps],
+            self._prefix_map(maps, keys),
+            {name: [row[:] for row in own.rows] for name, own in held.items()},
+            {name: own.handled[:] for name, own in held.items()},
+            [*range(1, 1 + pool.reserved)],
+            sorted(states),
             manager.usage,
             stats_of(manager.prefix_cache_stats),
         )
-
-
-def _picture(
-    users: list[int],
-    contents: list[bytes | None],
-    groups: list[int],
-    free: list[int],
-    maps: list[Holders],
-    tables: dict[str, list[list[int]]],
-    handled: dict[str, list[int]],
-    reserved: int,
-    states: list[set[bytes]],
-    usage: float,
-    stats: Stats | None,
-) -> View:
-    """Contents, and names of contents, become keys group by group [HASH-9]."""
-    keys = _keys(contents, groups)
-    return View(
-        users,
-        keys,
-        free,
-        _prefix_map(maps, keys),
-        tables,
-        handled,
-        [*range(1, 1 + reserved)],
-        sorted([group_key(content, group) for group, own in enumerate(states) for content in own]),
-        usage,
-        stats,
-    )
 
 
 def _keys(contents: list[bytes | None], groups: list[int]) -> list[bytes | None]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from invariants.view import View
+from kvref.operations import Configuration
 from kvref.reference import KVCacheManager
-from kvref.targets.inprocess import InProcessSession, InProcessTarget, refuse_release
+from kvref.targets.inprocess import InProcessSession, InProcessTarget, Latest, State, refuse_release
 from kvref.targets.session import picture_map, stats_of
 
 
@@ -15,8 +15,12 @@ class ReferenceSession(InProcessSession):
     manager_class = KVCacheManager
     manager: KVCacheManager
 
-    def view(self) -> View:
-        """The manager's state [OBS-2 to OBS-5, OBS-7, OBS-8]."""
+    def __init__(self, configuration: Configuration) -> None:
+        super().__init__(configuration)
+        self._prefix_map = Latest(picture_map)
+
+    def state(self) -> State:
+        """Copies of all that is shown of the manager [OBS-2 to OBS-5, OBS-7, OBS-8]."""
         manager = self.manager
         pool, groups = manager.pool, manager.groups
         tables: dict[str, list[list[int]]] = {}
@@ -27,12 +31,11 @@ class ReferenceSession(InProcessSession):
             if any(rows):
                 tables[name] = rows
                 handled[name] = [table.handled if table else 0 for table in own]
-        return self.pictured(
-            View,
+        return (
             [block.ref_cnt for block in pool.blocks],
             [block.block_hash for block in pool.blocks],
             [*pool.free_queue],
-            picture_map([(key, [*holders]) for key, holders in pool.prefix_map.items()]),
+            self._prefix_map([(key, [*holders]) for key, holders in pool.prefix_map.items()]),
             tables,
             handled,
             [*pool.reserved],
