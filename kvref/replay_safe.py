@@ -21,6 +21,10 @@ class SafeReplay(NamedTuple):
     at: int | None = None
 
 
+class CannotFollowError(UserError):
+    """A target's answers lead elsewhere than the trace goes."""
+
+
 def replay_safe(trace: Trace, target: Target) -> SafeReplay:
     """Perform a trace on a target, up to what is wrong: see `follow`.
 
@@ -47,7 +51,7 @@ def follow(trace: Trace, asked: Live) -> SafeReplay:
         operation = _with_hit(wanted, scheduler)
         impossible = asked.capabilities.lacks(operation) or scheduler.violation(operation)
         if impossible is not None:
-            raise UserError(f"operation {line} cannot follow on {asked.name}: {impossible}")
+            raise CannotFollowError(f"operation {line} cannot follow on {asked.name}: {impossible}")
         told = GetBlocks(operation.request) if _admits(operation, scheduler) else None
         observation, wrong = safety.performs(session, operation)
         if wrong:

@@ -36,14 +36,19 @@ def tell(line: str) -> None:
 
 
 @contextmanager
-def needing_torch(what: str) -> Iterator[None]:
-    """For imports of what needs torch, which is optional, and slow to import."""
+def needing(module: str, extra: str, what: str) -> Iterator[None]:
+    """For imports of what needs a module that is optional. Raises UserError if it is not installed."""
     try:
         yield
     except ModuleNotFoundError as absent:
-        if absent.name != "torch":
+        if absent.name != module:
             raise
-        raise UserError(f"{what} needs torch: pip install 'kvref[dataplane]'") from absent
+        raise UserError(f"{what} needs {module}: pip install 'kvref[{extra}]'") from absent
+
+
+def needing_torch(what: str) -> AbstractContextManager[None]:
+    """For imports of what needs torch, which is optional, and slow to import."""
+    return needing("torch", "dataplane", what)
 
 
 def opened_target(target: str, python: Path | None) -> Target:

@@ -16,6 +16,12 @@ NOTHING: Final = 0
 FOREIGN: Final = -1
 """What another group wrote, whose layers hold something else."""
 
+SINK: Final = -2
+"""What every token reads before its own: an attention sink, in blocks that are set aside [SINK-1]."""
+
+AHEAD: Final = -3
+"""What a draft head writes behind a step's tokens, in the slots that were asked for it [ALLOC-4]."""
+
 
 @final
 class Contents:
@@ -23,7 +29,7 @@ class Contents:
 
     def __init__(self) -> None:
         self._numbers: Final[dict[Hashable, int]] = {}
-        self._useless = FOREIGN
+        self._useless = AHEAD
 
     def _number(self, content: Hashable) -> int:
         return self._numbers.setdefault(content, len(self._numbers) + 1)

@@ -32,6 +32,11 @@ class Memory:
             self._group[foreign] = group
         self._pages[blocks, at % self._sizes[group]] = torch.tensor(contents)
 
+    def lose(self, blocks: Sequence[int]) -> None:
+        """What is in these blocks is lost."""
+        if blocks:
+            self._pages[torch.tensor(blocks)] = NOTHING
+
     def read(self, group: int, blocks: Sequence[int]) -> list[int]:
         """All slots of these blocks, one block behind the other."""
         at = torch.tensor(blocks)

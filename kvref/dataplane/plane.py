@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from kvref.compare import Difference
-from kvref.dataplane.content import FOREIGN, NOTHING, Contents
+from kvref.dataplane.content import AHEAD, FOREIGN, NOTHING, SINK, Contents
 from kvref.dataplane.worker import NULL, Life, Misread, Run, Share, Worker
 from kvref.operations import (
     Allocate,
@@ -29,7 +29,12 @@ from kvref.operations import (
 from kvref.witness import attention_of
 from spec.attention import AlignedMambaState
 
-WORDS = {NOTHING: "nothing", FOREIGN: "what another group wrote"}
+WORDS = {
+    NOTHING: "nothing",
+    FOREIGN: "what another group wrote",
+    SINK: "the attention sink",
+    AHEAD: "what a draft head writes",
+}
 
 
 @dataclass
@@ -49,6 +54,7 @@ class DataPlane:
 
     def __init__(self, configuration: Configuration) -> None:
         factor = configuration.dcp_world_size * configuration.pcp_world_size
+        self._longest: Final = configuration.max_model_len
         self._groups: Final = configuration.groups
         self._attentions: Final = [attention_of(group, factor) for group in configuration.groups]
         self._contents: Final = Contents()
@@ -92,6 +98,11 @@ class DataPlane:
         """Slots of tokens and states whose content was checked so far."""
         return self._worker.checked
 
+    @property
+    def knows_tables(self) -> bool:
+        """Whether it was told of the table of every request that holds one."""
+        return all(told.life.is_told for told in self._told.values() if told.life is not None)
+
     def block_size(self, group: int) -> int:
         """How many tokens an entry of the group's tables covers."""
         return int(self._attentions[group].block_size)
@@ -103,6 +114,36 @@ class DataPlane:
             for name, told in self._told.items()
             if position < len(told.contents) and told.contents[position] == content
         ]
+
+    def uncommon(self, name: str, told: Sequence[int]) -> list[Difference]:
+        """Where requests that run hold other blocks than those which are told as common to all [COMMON-1]."""
+        own = self._told[name].life
+        running = [one.life for one in self._told.values() if one.life is not None and one.loading is None]
+        wrong = []
+        if own is None or not own.is_told:
+            return []
+        for group, count in enumerate(told):
+            first = own.tables[group][:count]
+            others = (
+                life.request for life in running if life.is_told and life.tables[group][:count] != first
+            )
+            other = next(others, None)
+            if other is not None:
+                what = f"blocks of {name} in group {group} that all requests hold"
+                wrong.append(Difference(what, f"fewer: {other} holds others", str(count)))
+        return wrong
+
+    def lose(self, blocks: Sequence[int]) -> None:
+        """These blocks were evicted by hand, or reset.
+
+        What they hold is wrong: its load has failed, or it is of other weights. What a request holds is
+        mended by it [POOL-8, RESET-1].
+        """
+        if self.knows_tables:
+            lives = [told.life for told in self._told.values() if told.life is not None]
+            held = {block for life in lives for table in life.tables for block in table}
+            sinks = self._worker.sinks
+            self._worker.memory.lose([one for one in blocks if one not in held and one not in sinks])
 
     def difference(self, misread: Misread) -> Difference:
         """A misread in words."""
@@ -137,7 +178,9 @@ class DataPlane:
             return
         assert self._step is not None  # noqa: S101 - an allocation belongs to a step
         life = told.life
-        share = Share(life, tuple(life.tables), hit, start, start + operation.new, life.rejected)
+        end = start + operation.new
+        slots = min(end + operation.lookahead, self._longest)
+        share = Share(life, tuple(life.tables), hit, start, end, slots, life.rejected)
         self._step.append(share)
 
     def _append_blocks(self, life: Life, group: int, blocks: Sequence[int]) -> None:

@@ -11,7 +11,7 @@ from kvref.dataplane.liveness import Liveness
 from kvref.dataplane.plane import DataPlane
 from kvref.dataplane.worker import Misread
 from kvref.errors import WrongAnswerError
-from kvref.operations import Configuration, Observation, Operation
+from kvref.operations import CommonPrefix, Configuration, Evict, Observation, Operation, Reset, StepEnds
 from kvref.targets.picture import Opener, Session
 
 
@@ -55,10 +55,23 @@ class Safety:
                 self.conflated += 1
             else:
                 wrong.append(self._plane.difference(misread))
+        match operation:
+            case CommonPrefix(request=name):
+                wrong += self._plane.uncommon(name, observation.numbers or ())
+            case Evict(blocks=blocks):
+                self._plane.lose(blocks)
+            case Reset() if observation.done:
+                self._plane.lose(range(1, self._configuration.num_blocks))
+            case _:
+                pass
         return wrong
 
     def ends(self) -> list[Difference]:
-        """What is wrong when no operation follows. Another manager may be built for it."""
+        """What is wrong when no operation follows: steps run to their end. Another manager may be built for it."""
+        while self._liveness.may_end_step and self._plane.knows_tables:
+            wrong = self.sees(StepEnds(), Observation())
+            if wrong:
+                return wrong
         try:
             return self._liveness.ends()
         except WrongAnswerError as wrong:

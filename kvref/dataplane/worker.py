@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from kvref.dataplane.content import NOTHING, Contents
+from kvref.dataplane.content import AHEAD, NOTHING, SINK, Contents
 from kvref.dataplane.memory import Memory
+from kvref.dataplane.sinks import Sinks
 from spec.attention import AlignedMambaState, Attention, CrossAttention, MambaState
 from spec.execution import positions_read, state_entry
 from spec.units import Blocks, Tokens
@@ -41,7 +42,7 @@ class Life:
 class Share:
     """One request's part of a step, as it was scheduled: it loads [hit, start) and computes [start, end).
 
-    `tables` and `rejected` are those of its life when it was scheduled.
+    It asked for slots up to `slots`, for what a draft head writes. `tables` and `rejected` are those of its life when it was scheduled.
     """
 
     life: Life
@@ -49,6 +50,7 @@ class Share:
     hit: int
     start: int
     end: int
+    slots: int
     rejected: int
 
 
@@ -86,6 +88,7 @@ class Worker:
         self.memory: Final = Memory(num_blocks, sizes)
         self.checked = 0
         """Slots that were read and found to be right, or wrong."""
+        self.sinks: Final = Sinks(self.memory, num_blocks, attentions)
         self._attentions: Final = attentions
         self._contents: Final = contents
         self._recurrent: Final = [g for g, one in enumerate(attentions) if isinstance(one, MambaState)]
@@ -166,18 +169,21 @@ class Worker:
         return slots
 
     def _write(self, group: int, runs: Sequence[Run], known: Sequence[Sequence[int]]) -> list[Misread]:
-        """All requests' keys and values [PROTO-16]. A token without a slot is a misread of a live request."""
+        """All requests' keys and values [PROTO-16], with slots for what a draft head writes behind them.
+
+        A token without a slot is a misread of a live request [ALLOC-4].
+        """
         misread, slots, values = [], list[int](), list[int]()
         for run, contents in zip(runs, known, strict=True):
-            own = self._slots(group, run, run.start, run.end)
             content = [*contents[run.start : run.known], *run.after_draft[1:]]
-            slots += own
+            asked = len(content) + run.share.slots - run.share.end
+            own = self._slots(group, run, run.start, run.start + asked)
+            slots += own[: len(content)]
             values += content[: len(own)]
-            if len(own) < len(content) and not run.share.life.ended:
+            if len(own) < asked and not run.share.life.ended:
                 at = run.start + len(own)
-                misread.append(
-                    Misread(run.share.life.request, group, at, NULL, content[len(own)], NOTHING, writes=True)
-                )
+                lost = content[len(own)] if len(own) < len(content) else AHEAD
+                misread.append(Misread(run.share.life.request, group, at, NULL, lost, NOTHING, writes=True))
         self.memory.write(group, slots, values)
         return misread
 
@@ -185,17 +191,19 @@ class Worker:
         """All that the requests' known tokens read [PROTO-18]."""
         attention = self._attentions[group]
         size = int(attention.block_size)
-        wanted, rows = [], list[int]()
+        wanted, rows, misread = [], list[int](), list[Misread]()
         for run, contents in zip(runs, known, strict=True):
             life = run.share.life
             if life.ended or run.known == run.start:
                 continue
+            sink = self.sinks.lost(group)
+            if sink is not None:
+                misread.append(Misread(life.request, group, run.start, sink[0], SINK, sink[1]))
             reads = positions_read(attention, Tokens(run.start), Tokens(run.known))
             table = run.share.tables[group][reads.start // size : -(-reads.stop // size)]
             wanted.append((run, reads, len(rows) * size + reads.start % size, table, contents))
             rows += table
         found = self.memory.read(group, rows) if rows else []
-        misread = []
         for run, reads, at, table, contents in wanted:
             own = found[at : at + min(len(reads), len(table) * size - reads.start % size)]
             expected = contents[reads.start : reads.stop]

@@ -66,17 +66,23 @@ class _Following:
         )
         self.performed: Final[list[Operation]] = []
         self.wrong: list[Difference] = []
+        self._told: GetBlocks | None = None
+        """What the worker has just asked for."""
 
     def play(self, wanted: Operation) -> None:
-        """Play the operation as it may come next; and tell the worker of the table that an admission made."""
-        if isinstance(wanted, GetBlocks) and self.performed[-1:] == [wanted]:
-            return
+        """Play the operation as it may come next.
+
+        The worker is told of the table that an admission made, as by a replay: the trace need not say so.
+        """
+        told, self._told = self._told, None
         operation = self._legal.fit(wanted)
-        if operation is None or self._capabilities.lacks(operation) is not None:
+        if operation is None or operation == told or self._capabilities.lacks(operation) is not None:
             return
         is_admission = self._legal.is_admission(operation)
+        self.performed.append(operation)
         if self._perform(operation).blocks is not None and is_admission and not self.wrong:
-            self._perform(GetBlocks(getattr(operation, "request", "")))
+            self._told = GetBlocks(getattr(operation, "request", ""))
+            self._perform(self._told)
 
     def end(self) -> None:
         """Nothing follows."""
@@ -84,7 +90,6 @@ class _Following:
 
     def _perform(self, operation: Operation) -> Observation:
         observation, wrong = self._safety.performs(self._session, operation)
-        self.performed.append(operation)
         self.wrong += wrong
         if not self.wrong:
             self._legal.record(operation, observation)

@@ -12,7 +12,9 @@ from kvref.operations import (
     ContinueRequest,
     Evict,
     NewRequest,
+    NewStep,
     Operation,
+    StepEnds,
 )
 
 Operations = tuple[Operation, ...]
@@ -87,12 +89,22 @@ def with_larger_steps(operations: Operations) -> Iterator[Operations]:
                 break
 
 
-def with_longer_prompts(operations: Operations) -> Iterator[Operations]:
-    """Sampled tokens belong to the prompt instead."""
+def with_steps_in_flight(operations: Operations) -> Iterator[Operations]:
+    """The next step begins where one ended, which runs on meanwhile."""
     for at, operation in enumerate(operations):
-        if isinstance(operation, AppendTokens):
+        later = next((i for i in range(at, len(operations)) if isinstance(operations[i], NewStep)), None)
+        if isinstance(operation, StepEnds) and later is not None:
+            between = operations[at + 1 : later]
+            yield (*operations[:at], operations[later], *between, *operations[later + 1 :])
+
+
+def with_longer_prompts(operations: Operations) -> Iterator[Operations]:
+    """Sampled tokens, or a session's next input, belong to the prompt instead."""
+    for at, operation in enumerate(operations):
+        if isinstance(operation, AppendTokens | ContinueRequest):
+            kept = operation.computed if isinstance(operation, ContinueRequest) else WHOLE
             yield tuple(
-                replace(o, tokens=o.tokens + operation.tokens, embeds=None)
+                replace(o, tokens=o.tokens[:kept] + operation.tokens, embeds=None)
                 if isinstance(o, NewRequest) and o.request == operation.request
                 else o
                 for o in (*operations[:at], *operations[at + 1 :])

@@ -84,6 +84,7 @@ PASSES: Final[tuple[Smaller, ...]] = (
         (
             smaller_histories.with_fewer_tokens,
             smaller_histories.with_larger_steps,
+            smaller_histories.with_steps_in_flight,
             smaller_histories.with_longer_prompts,
             smaller_histories.with_smaller,
             smaller_histories.without_pair,

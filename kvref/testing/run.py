@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from kvref.fuzz.shrink import shrink
+from kvref.fuzz.shrink import Shrunk, shrink
 from kvref.testing.divergence import DivergenceError
 from kvref.testing.profiles import plain
 from kvref.testing.shows import Tried
@@ -27,14 +27,18 @@ def run_machine(machine: "type[KVCacheMachine]", profile: settings) -> None:
     try:
         run_state_machine_as_test(machine, settings=profile)
     except DivergenceError as found:
-        target, level = machine.aim(), machine.level
-        for mistaken in (False, True):
-            small = shrink(found.trace, Tried(level, target, found.trace, mistaken=mistaken), budget=BUDGET)
-            if small is not None:
-                break
-        else:
+        small = smallest(machine, found)
+        if small is None:
             raise
-        raise DivergenceError(target.name, level, small.trace, small.wrong) from None
+        raise DivergenceError(found.target, found.level, small.trace, small.wrong) from None
+
+
+def smallest(machine: "type[KVCacheMachine]", found: DivergenceError) -> Shrunk | None:
+    """The smallest trace that shows what a machine has found; None if it is not shown again."""
+    target, level = machine.aim(), machine.level
+    tried = (Tried(level, target, found.trace, mistaken=mistaken) for mistaken in (False, True))
+    shrunk = (shrink(found.trace, one, budget=BUDGET) for one in tried)
+    return next((one for one in shrunk if one is not None), None)
 
 
 class StateMachineTest:

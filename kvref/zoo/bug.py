@@ -8,6 +8,7 @@ from kvref.errors import UserError
 from kvref.operations import Configuration, NewRequest
 from kvref.zoo.copies import sources_of
 
+Driver = Literal["fuzz", "hypothesis"]
 Level = Literal["exact", "hits", "safe", "invariants"]
 
 PACKAGE = "kvref.optimized"
@@ -67,4 +68,3 @@ ORDER = "which free block is taken next is a manager's own choice"
 CHOICE = "what is kept, and so what is hit, is a manager's own choice as long as it is sound"
 REPORT = "the level does not ask for what is reported"
 MISTAKE = "nobody makes that mistake at this level"
-MORE = "to hold more than is read is sound"

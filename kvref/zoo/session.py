@@ -51,6 +51,11 @@ def session_with(bug: Bug) -> type[BuggySession]:
     return type("BuggySession", (BuggySession,), {"bug": bug, "manager_class": manager})
 
 
+def raising(bug: Bug) -> type[BuggySession]:
+    """Sessions that raise what the manager raises, where it is no mistake of the caller's."""
+    return type("BuggySession", (session_with(bug),), {"meaning": OptimizedSession.meaning})
+
+
 def open_zoo(release: str | None, python: Path | None, tell: Callable[[str], None]) -> InProcessTarget:
     """The registry's entry point: `zoo==NAME`."""
     del tell

@@ -252,6 +252,8 @@ def main():
     worker.schedule(b, blocks, start=194, end=225)
     if blocks is None:
         raise Fault("b, admitted whole and alone, is refused slots for token 224")
+    worker.step_ends()
+    worker.step_ends()
 
 
 if __name__ == "__main__":

@@ -309,6 +309,8 @@ def main():
     b.num_computed_tokens = 0
     blocks = manager.allocate_slots(b, 1, num_external_computed_tokens=1)
     worker.schedule(b, blocks, start=1, end=2, hit=0)
+    worker.step_ends()
+    worker.step_ends()
 
 
 if __name__ == "__main__":

@@ -217,6 +217,7 @@ def main():
     blocks = manager.allocate_slots(a, 4)
     worker.schedule(a, blocks, start=0, end=4)
     found, _ = manager.get_computed_blocks(b)
+    worker.step_ends()
 
 
 if __name__ == "__main__":

@@ -214,6 +214,14 @@ def main():
     blocks = manager.allocate_slots(b, 1, num_new_computed_tokens=1, new_computed_blocks=found)
     worker.schedule(b, blocks, start=1, end=2)
 
+    # No other request holds a block: a new manager must refuse as this one does.
+    fresh = make_manager()
+    b = make_request("b", [0, 0])
+    found, *_ = fresh.get_computed_blocks(b)
+    if blocks is None and fresh.allocate_slots(b, 2, num_new_computed_tokens=0, new_computed_blocks=found) is not None:
+        raise Fault("b is refused, alone; a new manager admits it")
+    worker.step_ends()
+
 
 if __name__ == "__main__":
     try:

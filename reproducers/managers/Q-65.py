@@ -280,8 +280,10 @@ def main():
     fresh = make_manager()
     a = make_request("a", [0])
     found, *_ = fresh.get_computed_blocks(a)
-    if blocks is None and fresh.allocate_slots(a, 1) is not None:
+    if blocks is None and fresh.allocate_slots(a, 2) is not None:
         raise Fault("a is refused, alone; a new manager admits it")
+    worker.step_ends()
+    worker.step_ends()
 
 
 if __name__ == "__main__":

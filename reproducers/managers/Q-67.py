@@ -298,8 +298,9 @@ def main():
     a = make_request("a", [0, 0])
     fresh.new_step_starts()
     found, *_ = fresh.get_computed_blocks(a)
-    if blocks is None and fresh.allocate_slots(a, 1) is not None:
+    if blocks is None and fresh.allocate_slots(a, 3) is not None:
         raise Fault("a is refused, alone; a new manager admits it")
+    worker.step_ends()
 
 
 if __name__ == "__main__":

@@ -234,6 +234,8 @@ def main():
     worker.schedule(a, blocks, start=1, end=2)
     if blocks is None:
         raise Fault("a, admitted whole and alone, is refused slots for token 1")
+    worker.step_ends()
+    worker.step_ends()
 
 
 if __name__ == "__main__":

@@ -44,9 +44,10 @@ class Story:
         self.plane.sees(Allocate(name, 0, new, hit=hit, **arguments), Observation(blocks=ids))
         self.plane.sees(GetBlocks(name), Observation(blocks=ids))
 
-    def runs(self, name: str, computed: int, new: int, *appended: list[int]) -> None:
+    def runs(self, name: str, computed: int, new: int, *appended: list[int], lookahead: int = 0) -> None:
         """A running request: `appended` are the blocks that it got."""
-        self.plane.sees(Allocate(name, computed, new), Observation(blocks=tuple(map(tuple, appended))))
+        operation = Allocate(name, computed, new, lookahead=lookahead)
+        self.plane.sees(operation, Observation(blocks=tuple(map(tuple, appended))))
 
     def frees(self, name: str) -> None:
         self.plane.sees(Free(name), Observation())

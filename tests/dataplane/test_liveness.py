@@ -4,6 +4,7 @@ from kvref.compare import Difference
 from kvref.dataplane.liveness import Liveness
 from kvref.operations import (
     Allocate,
+    CacheBlocks,
     Configuration,
     Free,
     FullGroup,
@@ -108,3 +109,42 @@ def test_a_hit_leaves_a_token_to_compute() -> None:
     assert wrong == [Difference("hit length of a", "at most 7", "8")]
     _, fine = follow(*silent(PROMPT, NewStep()), (Lookup("a"), Observation(tokens=7)))
     assert fine == []
+
+
+def test_what_a_new_manager_grants_must_not_be_refused_behind_a_hit() -> None:
+    looked_up = (Lookup("a"), Observation(tokens=4))
+    refused = (Allocate("a", 0, 4, hit=4), REFUSED)
+    liveness, wrong = follow(*silent(PROMPT, NewStep()), looked_up, refused)
+    assert wrong == []
+    assert [one.what for one in liveness.ends()] == ["admission of a, alone"]
+
+
+def test_a_state_that_a_load_has_brought_in_this_step_may_not_be_hit_in_it() -> None:
+    both = silent(PROMPT, NewRequest("b", tuple(range(9))), NewStep())
+    load = (Allocate("b", 0, 0, hit=0, external=8, delay=True), GRANTED)
+    arrives = silent(StepEnds(), NewStep(), CacheBlocks("b", 8), Free("b"))
+    asked: list[tuple[Operation, Observation]] = [
+        (Lookup("a"), Observation(tokens=4)),
+        (Allocate("a", 0, 4, hit=4), REFUSED),
+    ]
+    first = (Lookup("b"), Observation(tokens=0))
+    assert follow(*both, first, load, *arrives, *asked)[0].ends() == []
+    assert follow(*both, first, load, *arrives, *silent(NewStep()), *asked)[0].ends() != []
+
+
+def test_a_request_that_runs_alone_gets_what_a_new_manager_would_give_it() -> None:
+    first = (Allocate("a", 0, 4, hit=0), GRANTED)
+    refused = [*silent(StepEnds(), NewStep()), (Allocate("a", 4, 4), REFUSED)]
+    liveness, wrong = follow(*ADMITTED, first, *refused)
+    assert wrong == []
+    assert [one.what for one in liveness.ends()] == ["token 7 of a, alone"]
+    small = configuration(FullGroup(4), num_blocks=2)
+    assert follow(*ADMITTED, first, *refused, of=small)[0].ends() == []
+
+
+def test_the_states_that_an_aligned_table_goes_on_from_are_allowed_for() -> None:
+    first = (Allocate("a", 0, 4, hit=0), GRANTED)
+    refused = [*silent(StepEnds(), NewStep()), (Allocate("a", 4, 4), REFUSED)]
+    for blocks, is_wrong in ((3, False), (4, True)):
+        aligned = configuration(MambaGroup(4, "align"), num_blocks=blocks)
+        assert bool(follow(*ADMITTED, first, *refused, of=aligned)[0].ends()) == is_wrong

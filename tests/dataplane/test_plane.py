@@ -4,7 +4,7 @@ Every test tells a manager's answers by hand: blocks of 4 tokens, one letter a t
 """
 
 from kvref.compare import Difference
-from kvref.operations import ChunkedGroup, CrossGroup, FullGroup, Item, MambaGroup, SlidingGroup
+from kvref.operations import ChunkedGroup, CrossGroup, FullGroup, Item, MambaGroup, SinkGroup, SlidingGroup
 from tests.dataplane.story import Story
 
 
@@ -420,4 +420,85 @@ def test_a_streaming_session_replaces_what_was_not_computed() -> None:
     story.admits("b", 2, [1, 3], hit=4)
     assert story.step_ends() == [
         Difference("b reads token 3 in group 0 (full): block 1", "token 3 of b", "token 3 of a")
+    ]
+
+
+def test_alloc_4_slots_for_a_draft_head_are_there_when_the_step_runs() -> None:
+    story = Story(FullGroup(4))
+    story.arrives("a", "abcd")
+    story.step()
+    story.admits("a", 4, [1], lookahead=2)
+    assert story.step_ends() == [
+        Difference("a writes token 4 in group 0 (full): no block", "what a draft head writes", "nothing")
+    ]
+    story.step()
+    story.runs("a", 4, 1, [2], lookahead=3)
+    assert story.step_ends() == []
+
+
+def test_alloc_4_no_slots_are_asked_for_behind_the_longest_request() -> None:
+    story = Story(FullGroup(4))
+    story.arrives("a", "a" * 64)
+    story.step()
+    story.admits("a", 64, list(range(1, 17)), lookahead=4)
+    assert story.step_ends() == []
+
+
+def test_sink_1_the_blocks_of_a_sink_are_handed_out_to_nobody() -> None:
+    story = Story(SinkGroup(4, sink=8))
+    story.arrives("a", "abcdef")
+    story.step()
+    story.admits("a", 2, [3, 4])
+    assert story.step_ends() == []
+    story.step()
+    story.runs("a", 2, 4, [2])
+    assert story.step_ends() == []
+    story.arrives("b", "uvwxyz")
+    story.step()
+    story.admits("b", 6, [2, 5])
+    assert story.step_ends() == [
+        Difference("b reads token 0 in group 0 (sink): block 2", "the attention sink", "token 0 of b")
+    ]
+
+
+def test_pool_8_what_was_evicted_by_hand_must_not_be_hit() -> None:
+    story = Story(FullGroup(4))
+    for name in "ab":
+        story.arrives(name, "abcdefgh")
+    story.step()
+    story.admits("a", 8, [1, 2])
+    story.step_ends()
+    story.frees("a")
+    story.plane.lose([2])
+    story.step()
+    story.admits("b", 2, [1, 2], hit=6)
+    assert story.step_ends() == [
+        Difference("b reads token 4 in group 0 (full): block 2", "token 4 of b", "nothing")
+    ]
+
+
+def test_pool_8_what_a_request_holds_is_mended_by_it() -> None:
+    story = Story(FullGroup(4))
+    story.arrives("a", "abcdefgh")
+    story.step()
+    story.admits("a", 4, [1, 2])
+    story.step_ends()
+    story.plane.lose([1])
+    story.step()
+    story.runs("a", 4, 4, [])
+    assert story.step_ends() == []
+
+
+def test_common_1_blocks_that_are_told_as_common_are_in_every_table() -> None:
+    story = Story(FullGroup(4))
+    for name in "abc":
+        story.arrives(name, "abcdefgh")
+    story.step()
+    story.admits("a", 8, [1, 2])
+    story.admits("b", 4, [1, 3], hit=4)
+    assert story.plane.uncommon("a", [1]) == []
+    story.admits("c", 8, [4, 5])
+    assert story.plane.uncommon("a", [0]) == []
+    assert story.plane.uncommon("a", [1]) == [
+        Difference("blocks of a in group 0 that all requests hold", "fewer: c holds others", "1")
     ]

@@ -24,7 +24,9 @@ from kvref.operations import (
     Lookup,
     NewRequest,
     NewStep,
+    Observation,
     Operation,
+    Reset,
     StepEnds,
 )
 from kvref.targets.inprocess import InProcessTarget
@@ -108,3 +110,51 @@ def test_a_session_that_replaced_a_token_keeps_the_key_of_the_old_one() -> None:
     replaced: list[Operation] = [ContinueRequest("a", 3, (8, 9)), NewStep(), Allocate("a", 3, 2), StepEnds()]
     second = [NewRequest("b", (0, 1, 2, 3, 4)), *admission("b", 1, hit=4)]
     assert told(*first, *replaced, AppendTokens("a", (1,)), *second).conflated == 1
+
+
+def test_reset_1_what_was_cached_before_a_reset_must_not_be_hit_behind_it() -> None:
+    class Forgetful(ReferenceSession):
+        """Its reset is told as done, and does nothing."""
+
+        def apply(self, operation: Operation) -> Observation:
+            return Observation(done=True) if isinstance(operation, Reset) else super().apply(operation)
+
+    before: list[Operation] = [NewRequest("a", TOKENS), *admission("a", 9)]
+    before += [AppendTokens("a", (1,)), Free("a"), Reset()]
+    for opener, hit, is_wrong in ((ReferenceSession, 0, False), (Forgetful, 8, True)):
+        settings = configuration(FullGroup(4))
+        safety, session = Safety(settings, opener), opener(settings)
+        wrong = []
+        for operation in (*before, *admission("a", 10 - hit, hit)):
+            wrong += safety.sees(operation, session.apply(operation))
+        assert bool(wrong) == is_wrong
+
+
+def admitted_twice(hit: int) -> list[Operation]:
+    """Two requests, whose second reads what the first writes in the same step; it has not ended."""
+    first: list[Operation] = [
+        NewRequest("a", TOKENS),
+        NewStep(),
+        Allocate("a", 0, 8, hit=None),
+        GetBlocks("a"),
+    ]
+    return [*first, NewRequest("b", TOKENS), Lookup("b"), Allocate("b", 0, 9 - hit, hit=hit), GetBlocks("b")]
+
+
+def test_steps_in_flight_run_to_their_end_when_nothing_follows() -> None:
+    sound = told(*admitted_twice(8))
+    assert sound.ends() == []
+    assert sound.checked == told(*admitted_twice(8), StepEnds()).checked > 0
+
+
+def test_a_misread_of_a_step_in_flight_is_told_when_nothing_follows() -> None:
+    safety = Safety(configuration(FullGroup(4)), ReferenceSession)
+    prompt: list[Operation] = [NewRequest("a", TOKENS), NewStep(), Lookup("a")]
+    answers = [Observation(), Observation(), Observation(tokens=4)]
+    for operation, answer in zip(prompt, answers, strict=True):
+        assert safety.sees(operation, answer) == []
+    blocks = Observation(blocks=((1, 2, 3),))
+    assert safety.sees(Allocate("a", 0, 5, hit=4), blocks) == []
+    assert safety.ends() == [], "the worker knows no table yet"
+    assert safety.sees(GetBlocks("a"), blocks) == []
+    assert [one.actual for one in safety.ends()] == ["nothing"]

@@ -1,5 +1,6 @@
 """`kvref zoo` says what killed each bug, and ends with 1 where too many live."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -7,7 +8,8 @@ import pytest
 
 from kvref.cli.zoo import zoo
 from kvref.errors import UserError
-from kvref.zoo.results import Results
+from kvref.zoo.measure import Task, measure_all
+from kvref.zoo.results import CASES, Results, Run
 
 
 def test_it_tells_and_writes_what_it_took(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,12 +23,32 @@ def test_it_tells_and_writes_what_it_took(tmp_path: Path, capsys: pytest.Capture
     assert run.reproducer <= run.operations
     assert f"| {run.operations:,} → {run.reproducer} | hidden |" not in page.read_text()
     assert f"{run.operations:,} → {run.reproducer} |" in page.read_text()
-    assert "level exact: 1 of 1 killed" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "fuzz, level exact: 1 of 1 bugs killed (100.0%; 95% is due)" in out
+    assert f"median reproducer {run.reproducer} operations (8 may be)" in out
 
 
-def test_a_bug_that_lives_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(zoo.__globals__["CASES"], "ci", 1)
+def test_a_bug_that_lives_is_a_failure_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(CASES["fuzz"], "ci", 1)
     assert zoo("a-second-member-is-not-asked") == 1
+    assert "fuzz, level exact: the CI profile kills 0 of 1, 1 are due" in capsys.readouterr().out
+
+
+def test_an_interrupt_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def measured(tasks: list[Task], workers: int) -> Iterator[tuple[Task, Run]]:
+        yield from measure_all(tasks[:1], workers)
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(zoo.__globals__, "measure_all", measured)
+    data = tmp_path / "zoo.json"
+    assert zoo("usage-counts-content", "the-gate-is-open", json=data) == 130
+    results = msgspec.json.decode(data.read_bytes(), type=Results)
+    assert [(entry.name, len(entry.runs)) for entry in results.entries] == [
+        ("usage-counts-content", 1),
+        ("the-gate-is-open", 0),
+    ]
 
 
 def test_a_bug_that_nobody_knows_is_told() -> None:
@@ -37,3 +59,33 @@ def test_a_bug_that_nobody_knows_is_told() -> None:
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="choose another place"):
         zoo("usage-counts-content", shrink=False, json=tmp_path / "no" / "zoo.json")
+
+
+def test_what_is_not_run_is_taken_from_earlier_results(tmp_path: Path) -> None:
+    data = tmp_path / "zoo.json"
+    bugs = ("usage-counts-content", "the-gate-is-open")
+    assert zoo(*bugs, shrink=False, json=data) == 0
+    assert zoo(*bugs, level=("invariants",), shrink=False, earlier=data, json=data) == 0
+    entries = msgspec.json.decode(data.read_bytes(), type=Results).entries
+    assert {entry.name: [run.level for run in entry.runs] for entry in entries} == {
+        "usage-counts-content": ["exact", "invariants"],
+        "the-gate-is-open": ["exact"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "seed", "why"),
+    [
+        (None, 1, "cannot be read"),
+        ("{", 1, "is not what kvref zoo"),
+        ('{"seed": 1, "entries": []}', 2, "is of seed 1"),
+    ],
+)
+def test_earlier_results_that_do_not_fit_are_told(
+    text: str | None, seed: int, why: str, tmp_path: Path
+) -> None:
+    data = tmp_path / "zoo.json"
+    if text is not None:
+        data.write_text(text)
+    with pytest.raises(UserError, match=why):
+        zoo("usage-counts-content", seed=seed, earlier=data)

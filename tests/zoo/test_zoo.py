@@ -7,15 +7,17 @@ import pytest
 
 import kvref.optimized
 from kvref.errors import UserError
-from kvref.operations import Configuration, FullGroup, Lookup, NewRequest
+from kvref.operations import Configuration, FullGroup, Lookup, NewRequest, Operation
 from kvref.targets.registry import open_target
-from kvref.zoo.bug import Bug, Edit, Level, changed_by
+from kvref.testing import KVCacheMachine
+from kvref.zoo.bug import Bug, Driver, Edit, Level, changed_by
+from kvref.zoo.cases import hunt_cases
 from kvref.zoo.catalogue import BUGS, bug_called
-from kvref.zoo.hunt import hunt
-from kvref.zoo.measure import CASES, measure
+from kvref.zoo.machine import hunt_machine
+from kvref.zoo.measure import Task, measure, measure_all
 from kvref.zoo.page import page
-from kvref.zoo.results import Results, scores
-from kvref.zoo.session import NO_PICTURE, session_with
+from kvref.zoo.results import CASES, LEVELS, Results, Run, entry_of, scores
+from kvref.zoo.session import NO_PICTURE, raising, session_with
 from tests.rules_index import INDEX, read_index
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -56,22 +58,66 @@ def test_a_copy_leaves_the_manager_itself_alone() -> None:
 
 
 def test_the_ci_profile_kills_nineteen_in_twenty() -> None:
-    killed = [one for one in hunt("exact", BUGS, 1, CASES["ci"], lambda *_: None) if one.kill]
+    killed = [bug for bug in BUGS if hunt_cases(bug, "exact", 1, CASES["fuzz"]["ci"]).kill]
     assert len(killed) >= 0.95 * len(BUGS)
 
 
-@pytest.mark.parametrize("level", ["safe", "invariants"])
+@pytest.mark.parametrize("level", ["hits", "safe", "invariants"])
 def test_what_is_hidden_at_a_level_is_not_shown_there(level: Level) -> None:
     hidden = [bug for bug in BUGS if not bug.shows_at(level)]
-    assert [one.bug.name for one in hunt(level, hidden, 2, 25, lambda *_: None) if one.kill] == []
+    assert [bug.name for bug in hidden if hunt_cases(bug, level, 2, 25).kill] == []
 
 
-def test_operations_to_a_kill_follow_from_the_seed() -> None:
-    bugs = [bug_called("a-reset-does-not-wait"), bug_called("scratch-blocks-go-to-the-back")]
-    first, again = (measure("exact", bugs, 5, 60, shrinks=True, tell=lambda _: None) for _ in range(2))
-    for name, run in first.items():
-        assert run.killed
-        assert msgspec.structs.replace(again[name], seconds=run.seconds) == run
+def test_exact_sees_every_bug() -> None:
+    assert all(bug.shows_at("exact") for bug in BUGS)
+
+
+DRIVEN = [("fuzz", "exact"), ("fuzz", "hits"), ("hypothesis", "exact"), ("hypothesis", "invariants")]
+
+
+def killing(driver: Driver, level: Level, bug: str) -> Task:
+    return Task(bug=bug, driver=driver, level=level, seed=5, cases=300, shrinks=True)
+
+
+def timeless(run: Run) -> Run:
+    return msgspec.structs.replace(run, seconds=0.0)
+
+
+@pytest.mark.parametrize(("driver", "level"), DRIVEN)
+def test_operations_to_a_kill_follow_from_the_seed(driver: Driver, level: Level) -> None:
+    task = killing(driver, level, "the-youngest-is-evicted-first")
+    run = measure(task)
+    assert run.killed
+    assert run.cases <= run.operations
+    assert run.reproducer is not None
+    assert run.reproducer <= 12
+    assert timeless(measure(task)) == timeless(run)
+
+
+def test_workers_change_nothing_but_the_time() -> None:
+    tasks = [killing("fuzz", "exact", bug.name) for bug in BUGS[:4]]
+    alone = {task.bug: timeless(run) for task, run in measure_all(tasks, 1)}
+    assert {task.bug: timeless(run) for task, run in measure_all(tasks, 2)} == alone
+
+
+def test_more_examples_of_hypothesis_begin_with_the_same_ones() -> None:
+    bug = bug_called("the-tail-lacks-a-block")
+    few, many = (hunt_machine(bug, "exact", 1, examples) for examples in (250, 500))
+    assert few == many
+    assert few.kill is not None
+
+
+def test_what_a_manager_raises_is_what_the_machine_has_found() -> None:
+    bug = Bug(
+        "raises", "HIT-1", "Raises.", (Edit("manager", "tokens = request.num_tokens\n", "tokens = 1 // 0\n"),)
+    )
+    opened = raising(bug)(ONE_GROUP)
+    opened.apply(NewRequest("r", (1, 2, 3, 4, 5)))
+    with pytest.raises(ZeroDivisionError):
+        opened.apply(Lookup("r"))
+    kill = hunt_machine(bug, "exact", 1, 250).kill
+    assert kill is not None
+    assert kill.wrong[0].what == "raised"
 
 
 def test_what_a_buggy_manager_raises_is_an_answer() -> None:
@@ -118,9 +164,67 @@ def test_what_was_measured_is_of_these_bugs() -> None:
     ]
 
 
-def test_what_was_measured_keeps_the_targets() -> None:
-    [exact] = [score for score in scores(KEPT) if (score.driver, score.level) == ("fuzz", "exact")]
-    assert exact.bugs == len(BUGS)
-    assert exact.killed_by_ci >= 0.95 * exact.bugs
-    assert exact.reproducer is not None
-    assert exact.reproducer <= 8
+def test_what_was_measured_is_of_every_level() -> None:
+    assert [score.level for score in scores(KEPT) if score.driver == "fuzz"] == list(LEVELS)
+    for score in scores(KEPT):
+        assert score.bugs == sum(bug.shows_at(score.level) for bug in BUGS)
+
+
+@pytest.mark.parametrize("level", ["exact", "invariants"])
+def test_what_was_measured_keeps_the_targets_of_the_ci_profile(level: Level) -> None:
+    [score] = [one for one in scores(KEPT) if (one.driver, one.level) == ("fuzz", level)]
+    assert score.misses("ci") == []
+
+
+def test_the_page_tells_which_targets_are_missed() -> None:
+    assert "of the CI profile that are missed:\n\nNone." in page(results_of([8] * 20))
+    assert "- fuzz, level exact: the CI profile kills 18 of 20, 19 are due." in page(
+        results_of(["lives"] * 2 + [8] * 18)
+    )
+
+
+def test_missed_targets_are_told() -> None:
+    [found] = scores(results_of(["lives"] * 2 + ["late"] + [9] * 17))
+    assert found.misses("ci") == [
+        "the CI profile kills 17 of 20, 19 are due",
+        "the median reproducer has 9 operations, 8 at the most are due",
+    ]
+    assert found.misses("ci", is_whole=False) == found.misses("ci")[:1]
+    [found] = scores(results_of(["lives"] + [8] * 19))
+    assert found.misses("ci") == []
+    assert found.misses("nightly") == ["1 lives, none may"]
+
+
+def results_of(outcomes: list[int | str]) -> Results:
+    """A zoo in which each bug lives, dies late, or has a reproducer of so many operations."""
+    most = CASES["fuzz"]["ci"]
+    runs = [
+        Run(
+            driver="fuzz",
+            level="exact",
+            killed=one != "lives",
+            cases=most + 1 if one == "late" else 1,
+            operations=60,
+            seconds=0.1,
+            reproducer=one if isinstance(one, int) else None,
+        )
+        for one in outcomes
+    ]
+    bugs = zip(BUGS, runs, strict=False)
+    return Results(seed=1, entries=[entry_of("references", bug, [run]) for bug, run in bugs])
+
+
+def test_ctrl_c_ends_a_hunt_of_hypothesis(monkeypatch: pytest.MonkeyPatch) -> None:
+    performed = 0
+
+    def interrupted(self: KVCacheMachine, operation: Operation | None) -> bool:
+        nonlocal performed
+        performed += 1
+        if performed == 200:
+            raise KeyboardInterrupt
+        return perform(self, operation)
+
+    perform = KVCacheMachine.perform
+    monkeypatch.setattr(KVCacheMachine, "perform", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        hunt_machine(bug_called("a-second-member-is-not-asked"), "exact", 1, 50)

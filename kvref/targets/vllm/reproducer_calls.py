@@ -6,6 +6,8 @@ from collections.abc import Set as AbstractSet
 from keyword import iskeyword
 from typing import Final
 
+from msgspec.structs import replace
+
 from kvref.errors import UserError
 from kvref.operations import (
     Allocate,
@@ -19,6 +21,7 @@ from kvref.operations import (
     Lookup,
     NewRequest,
     NewStep,
+    Observation,
     Operation,
     RemoveSkipped,
     Reset,
@@ -28,6 +31,7 @@ from kvref.operations import (
     TakeStats,
     Trace,
 )
+from kvref.protocol import Scheduler
 from kvref.targets.vllm.release_api import ReleaseApi
 from kvref.targets.vllm.reproducer_worker import Part
 
@@ -60,8 +64,20 @@ def calls_of(trace: Trace, release: ReleaseApi, parts: AbstractSet[Part]) -> lis
     writing = _Calls(release, parts, trace.configuration.hash_block_size)
     lines = [line for operation in trace.operations for line in writing.lines(operation)]
     if trace.operations:
-        lines += writing.verdict(trace.operations[-1])
+        lines += [*writing.verdict(trace.operations[-1]), *["worker.step_ends()"] * _steps_left(trace)]
     return lines
+
+
+def _steps_left(trace: Trace) -> int:
+    """How many steps may still end behind the trace, if all was granted: it need not say so."""
+    scheduler = Scheduler(trace.configuration.max_model_len)
+    for operation in trace.operations:
+        scheduler.record(operation, Observation(blocks=()))
+    left = 0
+    while scheduler.violation(StepEnds()) is None:
+        scheduler.record(StepEnds(), Observation())
+        left += 1
+    return left
 
 
 class _Calls:
@@ -128,9 +144,11 @@ class _Calls:
                 token = last.computed + last.new - 1
                 yield "if blocks is None:"
                 yield f'    raise Fault("{name}, admitted whole and alone, is refused slots for token {token}")'
-            case Allocate(request=name) if list(self._holders) == [name] and not last.hit:
+            case Allocate(request=name) if list(self._holders) == [name]:
                 variable = self._variables[name]
-                call = next(line for line in self._allocation(last, variable) if line.startswith("blocks ="))
+                end = last.computed + (last.hit or 0) + last.external + last.new
+                whole = replace(last, computed=0, new=end, hit=last.hit and 0, external=0, delay=False)
+                call = next(line for line in self._allocation(whole, variable) if line.startswith("blocks ="))
                 yield ""
                 yield "# No other request holds a block: a new manager must refuse as this one does."
                 yield "fresh = make_manager()"

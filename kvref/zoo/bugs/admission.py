@@ -111,7 +111,6 @@ BUGS = (
             ),
         ),
         origin="vllm-project/vllm#6849",
-        hidden={"safe": "only the draft head writes there"},
     ),
     Bug(
         "the-gate-is-open",

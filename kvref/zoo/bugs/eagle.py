@@ -51,12 +51,23 @@ BUGS = (
     Bug(
         "a-state-lengthens-the-hit",
         "EAGLE-1",
-        "A recurrent group is asked for EAGLE's block, and the hit is what it finds there.",
+        "A recurrent group is asked for a block more, as for EAGLE, and the hit is what it finds there.",
         (
             Edit(
                 "lookup",
                 "            return self._last_state(names, length)",
-                "            return self._last_state(names, length + size if kind.eagle and not self._found_to and length + size < most else length)",
+                "            return self._last_state(names, length + size if not self._found_to and length + size < most else length)",
+            ),
+            Edit(
+                "lookup",
+                "agreed = agreed + 1 if shorter == length else 1",
+                "agreed = agreed + 1 if shorter >= length else 1",
+            ),
+            Edit(
+                "lookup",
+                "        first, end = self.kind.first_read(length), length // self.kind.block_size\n",
+                "        first, end = self.kind.first_read(length), length // self.kind.block_size\n"
+                "        end = end if self.kind.is_state else min(end, self._found_to - self._extra)\n",
             ),
         ),
         origin="Q-1",

@@ -2,7 +2,7 @@
 
 from kvref.zoo.bug import ORDER, Bug, Edit, Level
 
-_UNASKED: dict[Level, str] = {"hits": ORDER, "safe": ORDER}
+_UNASKED: dict[Level, str] = {"safe": ORDER}
 
 BUGS = (
     Bug(

@@ -1,6 +1,6 @@
 """Which block answers for which content."""
 
-from kvref.zoo.bug import CHOICE, MISTAKE, REPORT, Bug, Edit
+from kvref.zoo.bug import MISTAKE, REPORT, Bug, Edit
 
 BUGS = (
     Bug(
@@ -48,7 +48,6 @@ BUGS = (
             ),
         ),
         origin="vllm-project/vllm#55092",
-        hidden={"safe": CHOICE},
     ),
     Bug(
         "groups-share-one-map",
@@ -89,7 +88,7 @@ BUGS = (
         "A call that should forget what was loaded wrong is there, and does nothing.",
         (Edit("manager", "            self.pool.evict(block)", "            pass"),),
         origin="sgl-project/sglang#37584",
-        hidden={"safe": "what is evicted there was right all the same"},
+        hidden={"hits": "no block is evicted by its id, which is each manager's own"},
     ),
     Bug(
         "runs-survive-an-eviction",

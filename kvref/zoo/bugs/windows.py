@@ -1,6 +1,8 @@
 """Sliding windows and chunks."""
 
-from kvref.zoo.bug import CHOICE, MORE, Bug, Edit
+from kvref.zoo.bug import CHOICE, Bug, Edit
+
+_TOLD_ONCE = "a worker is told a table once, and what is appended later"
 
 BUGS = (
     Bug(
@@ -34,7 +36,6 @@ BUGS = (
             ),
         ),
         origin="sgl-project/sglang#28161",
-        hidden={"safe": MORE},
     ),
     Bug(
         "released-entries-stay-in-the-table",
@@ -42,7 +43,7 @@ BUGS = (
         "What a window has left is free, and its table goes on to name it.",
         (Edit("tables", "    row[first:end] = [0] * (end - first)\n", ""),),
         origin="sgl-project/sglang#27586",
-        hidden={"safe": "a worker is told a table once, and what is appended later"},
+        hidden={"hits": _TOLD_ONCE, "safe": _TOLD_ONCE},
     ),
     Bug(
         "null-entries-are-cached",
@@ -82,7 +83,6 @@ BUGS = (
                 "        return max(0, computed - self._chunk)",
             ),
         ),
-        hidden={"safe": MORE},
     ),
     Bug(
         "the-tail-lacks-a-block",
