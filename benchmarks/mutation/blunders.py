@@ -13,26 +13,28 @@ from kvref.blocks import KVCacheBlock, KVCacheBlocks
 from kvref.errors import CallerError
 from kvref.operations import Observation
 from kvref.request import Request
-from kvref.targets.base import digest
+from kvref.targets.base import Digester
 from kvref.targets.session import ApiSession, block_ids
+from kvref.units import BlockId, RequestId, Tokens
 
 NEGATIVE = (0, 1, 3, 4, 6, 8)
 """Where `allocate_slots` takes counts: new and hit tokens, lookahead, external and encoder tokens, reserved blocks."""
 
-Told = tuple[str, str, bytes]
+Told = tuple[str, str, str]
 """The call, what came of it, and a digest of the state behind it."""
 
 
 def blunders(session: ApiSession) -> Iterator[Told]:
     """Try them all, and tell after each."""
+    digester = Digester()
     for what, call in _calls(session):
         try:
             result = call()
         except CallerError as error:
-            came = type(error).__name__
+            came = f"{type(error).__name__}: {error}"
         else:
             came = str(block_ids(result)) if hasattr(result, "blocks") else str(result)
-        yield what, came, digest(Observation(), session.view())
+        yield what, came, digester.digest(Observation(), session.view()).hex()
 
 
 def _calls(session: ApiSession) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -60,6 +62,27 @@ def _calls(session: ApiSession) -> Iterator[tuple[str, Callable[[], object]]]:
         elif request.num_tokens:
             yield from _of_hits(session, name, request)
     yield "nobody", partial(manager.get_num_common_prefix_blocks, "nobody")
+    yield from _unhashed(session)
+    for request in session.requests.values():
+        yield "leaves", partial(manager.free, request)
+    for name, request in sorted(session.requests.items()):
+        found, length = manager.get_computed_blocks(request)
+        yield "reset", manager.reset_prefix_cache
+        yield f"{name} stale after all", partial(_and_free, manager, request, length, found)
+
+
+def _unhashed(session: ApiSession) -> Iterator[tuple[str, Callable[[], object]]]:
+    """A request without a hasher; no configuration is too short for its six tokens."""
+    manager = session.manager
+    unhashed = Request(RequestId("unhashed"), tuple(range(6)))
+    yield "looks unhashed", partial(_length_of, session, unhashed)
+    for tokens in (1, 4, 6):
+        yield f"{tokens} unhashed", partial(_and_free, manager, unhashed, 0, None, tokens)
+    yield "delayed", partial(manager.allocate_slots, unhashed, 3, delay_cache_blocks=True)
+    unhashed.num_computed_tokens = Tokens(3)
+    for tokens in (1, 3):
+        yield f"{tokens} more", partial(manager.allocate_slots, unhashed, tokens)
+    yield "leaves", partial(manager.free, unhashed)
 
 
 def _length_of(session: ApiSession, request: Request) -> int:
@@ -71,6 +94,9 @@ def _of_a_holder(
     session: ApiSession, name: str, request: Request
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     manager = session.manager
+    for tokens in (0, request.num_computed_tokens // 2):
+        # Legal, and seldom asked: less than what is cached already.
+        yield f"{name} cache {tokens} again", partial(manager.cache_blocks, request, tokens)
     yield f"{name} external", partial(manager.allocate_slots, request, 1, num_external_computed_tokens=1)
     yield (
         f"{name} external alone",
@@ -87,14 +113,16 @@ def _of_hits(session: ApiSession, name: str, request: Request) -> Iterator[tuple
     found, length = manager.get_computed_blocks(request)
     rows = [list(row) for row in found.blocks]
     own = [block.block_id for row in rows for block in row if block.block_id]
-    view = session.view()
-    others = [block for block, key in enumerate(view.keys) if block and block not in own]
     made: dict[str, list[list[KVCacheBlock]]] = {
         "a group less": rows[:-1],
         "a group more": [*rows, []],
         "a block less": [row[:-1] for row in rows],
         "a block twice": [[*row, *row[-1:]] for row in rows],
         "groups in reverse": rows[::-1],
+        "the first group's for all": rows[:1] * len(rows),
+        "a null more": [
+            [_shown(session, 0) if block.block_id in own[:1] else block for block in row] for row in rows
+        ],
         "more blocks than hashes": [row + row[-1:] * len(request.block_hashes) for row in rows],
     }
     block_size = length // len(rows[0]) if rows and rows[0] else 0
@@ -106,26 +134,56 @@ def _of_hits(session: ApiSession, name: str, request: Request) -> Iterator[tuple
                 f"{name} {what} {tokens}",
                 partial(manager.allocate_slots, request, 1, tokens, hit),
             )
-    for block in (others[:1] + others[-1:]) if own else []:
-        strange = _with(session, rows, block)
-        if strange is not None:
-            yield (
-                f"{name} {block}",
-                partial(manager.allocate_slots, request, 1, length, strange),
-            )
+    if own:
+        yield from _strange(session, name, request, own)
     if own:
         yield f"evict {own[0]}", partial(manager.evict_blocks, [own[0]])
         yield f"{name} stale", partial(manager.allocate_slots, request, 1, length, found)
     for row in reversed(rows):
         # Legal, but rare: of groups with one spec only a later one has lost what is hit.
-        last = row[-1].block_id if row else 0
-        yield f"evict {last}", partial(manager.evict_blocks, [last])
+        end = row[-1].block_id if row else 0
+        yield f"evict {end}", partial(manager.evict_blocks, [end])
         yield f"{name} looks again", partial(_length_of, session, request)
     yield f"{name} comes in", partial(manager.allocate_slots, request, 1)
 
 
-def _with(session: ApiSession, rows: list[list[KVCacheBlock]], block: int) -> KVCacheBlocks | None:
-    """The hit with another block at its end."""
+def _strange(
+    session: ApiSession, name: str, request: Request, own: list[int]
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Hits with blocks of others, of nobody, for another length, or of another request."""
+    manager, view = session.manager, session.view()
+    found, length = manager.get_computed_blocks(request)
+    rows = [list(row) for row in found.blocks]
+    others = [block for block, key in enumerate(view.keys) if block and block not in own]
+    for block in others[:1] + others[-1:]:
+        for last in (True, False):
+            strange = _with(rows, _shown(session, block), last=last)
+            yield f"{name} {block}", partial(manager.allocate_slots, request, 1, length, strange)
+    for made_up in (-1, own[-1] - len(view.keys), len(view.keys), len(view.keys) + 1):
+        strange = _with(rows, KVCacheBlock(BlockId(made_up)), last=True)
+        yield f"{name} {made_up}", partial(manager.allocate_slots, request, 1, length, strange)
+    for told in (0, length - 1, length + 1):
+        yield f"{name} has {told}", partial(_and_free, manager, request, told, found)
+    for other, somebody in sorted(session.requests.items()):
+        if somebody is not request and not any(manager.get_block_ids(other)):
+            theirs, tokens = manager.get_computed_blocks(somebody)
+            yield f"{name} of {other}", partial(_and_free, manager, request, tokens, theirs)
+
+
+def _and_free(manager: Any, request: Request, tokens: int, found: KVCacheBlocks | None, new: int = 1) -> str:
+    """Admission with this hit, taken back."""
+    granted = manager.allocate_slots(request, new, tokens, found)
+    manager.free(request)
+    return str(None if granted is None else block_ids(granted))
+
+
+def _with(rows: list[list[KVCacheBlock]], block: KVCacheBlock, *, last: bool) -> KVCacheBlocks:
+    """The hit with another block at its end, or where it begins."""
+    changed = [[*row[:-1], block] if last else [block, *row[1:]] for row in rows if row]
+    return KVCacheBlocks(tuple(changed if len(changed) == len(rows) else rows))
+
+
+def _shown(session: ApiSession, block: int) -> KVCacheBlock:
     pool = session.manager.pool
-    shown = pool.block(block) if hasattr(pool, "block") else pool.blocks[block]
-    return KVCacheBlocks(tuple([*row[:-1], shown] if row else row for row in rows))
+    shown: KVCacheBlock = pool.block(block) if hasattr(pool, "block") else pool.blocks[block]
+    return shown

@@ -2,118 +2,147 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from blunders import Told, blunders
+from answers import Hooks, answers
+from blunders import blunders
+from found import Fate
+from limits import gates, reserves
+from traces import BUSY, LENGTH, SHORT, crowded, gated, large, played, recurrent, thinned, without
 
 from kvref.errors import ConfigurationError
-from kvref.fuzz.cases import Case, draw_case
-from kvref.fuzz.coverage import Coverage
-from kvref.operations import (
-    Allocate,
-    CommonPrefix,
-    Configuration,
-    Free,
-    FullGroup,
-    Lookup,
-    NewRequest,
-    NewStep,
-    Reset,
-    StepEnds,
-    Trace,
-)
-from kvref.targets.base import CaseResult, digest
-from kvref.targets.session import ApiSession
+from kvref.fuzz.cases import draw_case, random_of
+from kvref.operations import Configuration, FullGroup, SinkGroup, Trace
+from kvref.targets.base import Digester
+from kvref.targets.inprocess import InProcessSession
+from kvref.targets.session import block_ids
 
-LENGTH = 60
+MOST_SECONDS = 120
+"""A mutant has so much processor time."""
+
+Shown = tuple[str, ...]
+"""What tells a difference here, and what was seen."""
 
 
-class Fate(NamedTuple):
-    """How it went with one mutant: what killed it, None if nothing did, after so much of what was played."""
+class Opener(NamedTuple):
+    """Opens sessions over one manager."""
 
-    killer: str | None
-    cases: int
-    operations: int
-    seconds: float
+    session: type[InProcessSession]
+    manager: Callable[..., Any]
+
+    def open(self, configuration: Configuration, hooks: Hooks | None = None) -> InProcessSession:
+        """A session, whose manager tells the hooks."""
+        made = self.manager if hooks is None else partial(self.manager, metrics_collector=hooks)
+        opened: InProcessSession = type("Opened", (self.session,), {"manager_class": made})(configuration)
+        return opened
+
+
+Besides = Literal["hooks", "looks", "asks", "blunders", "limits"]
+"""What is done besides a trace: hooks are told of the life of blocks; all requests are looked up after each
+operation, those that have ended, too; and behind its end what is returned is asked for all that it tells,
+blunders are made, and limits sought. It takes long, and so is not done for every trace."""
+
+FUZZED: dict[int, Besides] = {1: "hooks", 3: "blunders", 4: "asks", 5: "looks", 7: "limits", 9: "blunders"}
+"""By the last digit of its number, what is done besides a trace of the fuzzer's."""
+
+
+class Plan(NamedTuple):
+    """What is played."""
+
+    trace: Trace
+    besides: tuple[Besides, ...]
 
 
 class Drawn(NamedTuple):
-    """A case of the fuzzer's with what the other manager showed on it, and on the blunders behind it."""
+    """A plan with what the other manager showed on it; None if it was refused."""
 
-    case: Case
-    blunders: list[Told]
+    plan: Plan
+    shown: list[Shown] | None
 
 
-def draw_deck(opener: Callable[[Configuration], ApiSession], seed: int, cases: int) -> list[Drawn]:
-    """So many cases, and two pools of sizes that the fuzzer never draws."""
-    sizes = [_drawn(opener, _of_pool(opener, blocks)) for blocks in (1, 400)]
-    return sizes + [
-        _drawn(opener, draw_case(seed, "mixed", number, LENGTH, opener, ())) for number in range(cases)
+def draw_deck(opener: Opener, seed: int, cases: int) -> list[Drawn]:
+    """So many cases: the fuzzer's, some of other sizes than the fuzzer draws, and a pool without a block."""
+    plans = [
+        Plan(without((FullGroup(1),), 1), ("asks", "blunders")),
+        Plan(without((), 4), ("looks", "asks")),
+        *[Plan(without((SinkGroup(size, 4),), 12), ("asks", "limits")) for size in (1, 2, 4)],
     ]
+    plans += [_plan(opener, seed, number) for number in range(len(plans), cases)]
+    return [_drawn(opener, plan) for plan in plans]
 
 
-def _of_pool(opener: Callable[[Configuration], ApiSession], blocks: int) -> Case:
-    """One short request in a pool of so many blocks: the null block alone, or more than small integers count."""
-    configuration = Configuration((FullGroup(1),), blocks, 1024, 1, 1)
-    prompt = tuple(range(300))
-    operations = (
-        NewRequest("r", prompt),
-        NewStep(),
-        Lookup("r"),
-        Allocate("r", 0, len(prompt), hit=0),
-        CommonPrefix("r"),
-        StepEnds(),
-        Free("r"),
-        Reset(),
-    )
-    trace = Trace(configuration, operations)
-    session = opener(configuration)
-    digests = [digest(session.apply(operation), session.view()) for operation in operations]
-    return Case(trace, CaseResult(tuple(digests)), Coverage())
+def _plan(opener: Opener, seed: int, number: int) -> Plan:
+    choices = random_of(seed, "mixed", number)
+    match number % 10:
+        case 0:
+            return Plan(played(opener.open, choices, large(choices), BUSY, SHORT), ("looks", "blunders"))
+        case 2:
+            return Plan(played(opener.open, choices, crowded(choices), BUSY), ("looks", "blunders"))
+        case 6:
+            return Plan(played(opener.open, choices, crowded(choices), BUSY), ("looks",))
+        case 8:
+            drawn = (gated, recurrent, thinned)[number // 10 % 3](choices)
+            return Plan(played(opener.open, choices, drawn, BUSY), ("looks", "limits"))
+        case digit:
+            return Plan(draw_case(seed, "mixed", number, LENGTH, opener.open, ()).trace, (FUZZED[digit],))
 
 
-def _drawn(opener: Callable[[Configuration], ApiSession], case: Case) -> Drawn:
-    if case.expected.refused:
-        return Drawn(case, [])
-    session = opener(case.trace.configuration)
-    for operation in case.trace.operations:
-        session.apply(operation)
-    return Drawn(case, list(blunders(session)))
+def _drawn(opener: Opener, plan: Plan) -> Drawn:
+    try:
+        return Drawn(plan, list(_played(opener, plan)))
+    except ConfigurationError:
+        return Drawn(plan, None)
 
 
-def try_on(opener: Callable[[Configuration], ApiSession], deck: list[Drawn]) -> Fate:
+def try_on(opener: Opener, deck: list[Drawn]) -> Fate:
     """Play cases until one shows a difference in an answer or in the state; what is raised is one, too."""
     began = time.process_time()
-    cases = operations = 0
-
-    def fate(killer: str | None) -> Fate:
-        return Fate(killer, cases, operations, time.process_time() - began)
-
-    for case, told in deck:
-        cases += 1
-        try:
-            session = opener(case.trace.configuration)
-        except ConfigurationError:
-            if not case.expected.refused:
-                return fate("difference")
-            continue
-        except Exception as error:  # noqa: BLE001 - a mutant may raise anything
-            return fate(type(error).__name__)
-        if case.expected.refused:
-            return fate("difference")
-        try:
-            for is_same, what in _compared(session, case, told):
-                operations += 1
-                if not is_same:
-                    return fate(what)
-        except Exception as error:  # noqa: BLE001 - a mutant may raise anything
-            return fate(type(error).__name__)
-    return fate(None)
+    killer, cases, seen = None, 0, 0
+    for drawn in deck:
+        if killer is not None or time.process_time() - began > MOST_SECONDS:
+            break
+        killer, more = _difference(opener, drawn)
+        cases, seen = cases + 1, seen + more
+    return Fate(killer, cases, seen, time.process_time() - began)
 
 
-def _compared(session: ApiSession, case: Case, told: list[Told]) -> Iterator[tuple[bool, str]]:
-    for operation, expected in zip(case.trace.operations, case.expected.digests, strict=True):
-        yield digest(session.apply(operation), session.view()) == expected, "difference"
-    for before, now in zip_longest(told, blunders(session)):
-        yield before == now, "blunder"
+def _difference(opener: Opener, drawn: Drawn) -> tuple[str | None, int]:
+    """What shows that this is another manager, if anything does, and after how much that was seen."""
+    seen = 0
+    try:
+        for before, now in zip_longest(drawn.shown or (), _played(opener, drawn.plan)):
+            seen += 1
+            if before != now:
+                return (before or now)[0], seen
+    except ConfigurationError:
+        return None if drawn.shown is None else "difference", seen
+    except Exception as error:  # noqa: BLE001 - a mutant may raise anything
+        return type(error).__name__, seen
+    return "difference" if drawn.shown is None else None, seen
+
+
+def _played(opener: Opener, plan: Plan) -> Iterator[Shown]:
+    """What is seen, one after another."""
+    hooks = Hooks() if "hooks" in plan.besides else None
+    session = opener.open(plan.trace.configuration, hooks)
+    digester = Digester()
+    for operation in plan.trace.operations:
+        yield "difference", digester.digest(session.apply(operation), session.view()).hex()
+        if "looks" in plan.besides:
+            yield "lookup", str([_hit(session, name) for name in session.requests])
+        if hooks is not None:
+            yield "hooks", str(hooks.take())
+    if "asks" in plan.besides:
+        yield from (("answer", *told) for told in answers(session))
+    if "blunders" in plan.besides:
+        yield from (("blunder", *told) for told in blunders(session))
+    if "limits" in plan.besides:
+        yield from (("limit", *told) for told in reserves(session))
+        yield from (("limit", *told) for told in gates(session, plan.trace.configuration))
+
+
+def _hit(session: InProcessSession, name: str) -> tuple[Any, int]:
+    found, length = session.manager.get_computed_blocks(session.requests[name])
+    return block_ids(found), length

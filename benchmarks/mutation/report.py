@@ -1,18 +1,20 @@
-"""What the mutants showed: scores, times, and every survivor with its reason, as docs/mutation.json.
+"""What the mutants showed: docs/mutation.json, and docs/mutation.md to read.
 
-`python benchmarks/mutation/report.py [--out docs/mutation.json]` reads the session files of both managers.
+`python benchmarks/mutation/report.py` reads the session files of both managers.
 """
 
 import argparse
-import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
 import msgspec
-from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkItem
-from generate import ROOT, mutated, parsed, place
+from found import Found
+from generate import ROOT, SESSIONS, kept, modules_of, session_of
 from survivors import reason_for
+
+MANAGERS = ("reference", "optimized")
 
 
 class Survivor(msgspec.Struct, frozen=True):
@@ -23,89 +25,177 @@ class Survivor(msgspec.Struct, frozen=True):
     before: str
     after: str
     cases: int
+    operations: int
     why: str
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """One manager. Seconds are of one processor, from the first case to the difference."""
+    """Mutants of a module, or of a manager. Seconds are of one processor, from the first case to the end."""
 
     mutants: int
     in_annotations: int
     run: int
     killed: int
-    by: dict[str, int]
+    lived: int
+    unexplained: int
     seconds_median: float
     seconds_worst: float
+
+
+class Manager(msgspec.Struct, frozen=True):
+    """One manager: by what its mutants were killed, and what was played to those that lived."""
+
+    total: Scored
+    modules: dict[str, Scored]
+    by: dict[str, int]
+    least_cases: int
+    most_cases: int
+    most_seconds: float
     survivors: list[Survivor]
 
-    @property
-    def unexplained(self) -> int:
-        """Survivors without a reason."""
-        return sum(not one.why for one in self.survivors)
 
-
-def scored(path: Path) -> Scored:
-    """What a session file has."""
-    with use_db(str(path), WorkDB.Mode.open) as db:
-        items = {item.job_id: item for item in db.work_items}
-        results = list(db.results)
-    run = [(items[job], result) for job, result in results if result.worker_outcome == WorkerOutcome.NORMAL]
-    killed = [json.loads(result.output) for _, result in run if result.test_outcome == TestOutcome.KILLED]
-    lived = [(item, result) for item, result in run if result.test_outcome == TestOutcome.SURVIVED]
-    by: dict[str, int] = {}
-    for one in killed:
-        by[one["killer"]] = by.get(one["killer"], 0) + 1
+def scored(mutants: int, in_annotations: int, found: list[Found]) -> Scored:
+    """What became of these."""
+    seconds = [one.fate.seconds for one in found if one.fate.killer is not None] or [0.0]
+    lived = [one for one in found if one.fate.killer is None]
     return Scored(
-        mutants=len(items),
-        in_annotations=len(results) - len(run),
-        run=len(run),
-        killed=len(killed),
-        by=dict(sorted(by.items(), key=lambda pair: -pair[1])),
-        seconds_median=round(median([one["seconds"] for one in killed] or [0.0]), 4),
-        seconds_worst=round(max([one["seconds"] for one in killed] or [0.0]), 2),
-        survivors=[
-            survivor(item, json.loads(result.output)["cases"])
-            for item, result in sorted(lived, key=lambda pair: place(pair[0]))
-        ],
+        mutants=mutants,
+        in_annotations=in_annotations,
+        run=len(found),
+        killed=len(found) - len(lived),
+        lived=len(lived),
+        unexplained=sum(not reason_for(one.change) for one in lived),
+        seconds_median=round(median(seconds), 4),
+        seconds_worst=round(max(seconds), 2),
     )
 
 
-def survivor(item: WorkItem, cases: int) -> Survivor:
-    """What a survivor changes, as the first line that differs."""
-    [mutation] = item.mutations
-    before = (ROOT / mutation.module_path).read_text("utf-8").splitlines()
-    (source,) = mutated(item).values()
-    parsed.cache_clear()
-    pairs = list(enumerate(zip(before, source.splitlines(), strict=False), 1))
-    line, (old, new) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
-    module = str(mutation.module_path)
+def read(name: str, sessions: Path) -> Manager:
+    """What the session files of a manager have."""
+    found: list[Found] = []
+    modules: dict[str, Scored] = {}
+    for path in modules_of(name):
+        with session_of(path, sessions) as db:
+            mutants, skipped = db.num_work_items, db.num_results
+            own = [one for _, one in kept(db)]
+        found += own
+        if mutants:
+            modules[str(path)] = scored(mutants, skipped - len(own), own)
+    lived = sorted(
+        [one for one in found if one.fate.killer is None],
+        key=lambda one: (one.change.module, one.change.line, one.change.after),
+    )
+    killers = Counter(one.fate.killer for one in found if one.fate.killer is not None)
+    played = [one.fate for one in lived]
+    return Manager(
+        total=scored(
+            sum(one.mutants for one in modules.values()),
+            sum(one.in_annotations for one in modules.values()),
+            found,
+        ),
+        modules=modules,
+        by=dict(killers.most_common()),
+        least_cases=min([fate.cases for fate in played], default=0),
+        most_cases=max([fate.cases for fate in played], default=0),
+        most_seconds=round(max([fate.seconds for fate in played], default=0.0), 1),
+        survivors=[survivor(one) for one in lived],
+    )
+
+
+def survivor(found: Found) -> Survivor:
+    """One that lived."""
+    change, fate = found.change, found.fate
     return Survivor(
-        module, line, old.strip(), new.strip(), cases, reason_for(module, old.strip(), new.strip())
+        change.module,
+        change.line,
+        change.before,
+        change.after,
+        fate.cases,
+        fate.operations,
+        reason_for(change),
     )
+
+
+INTRODUCTION = (
+    "Cosmic Ray 8.7.0 changes one place of a manager's source at a time, with every operator that it has; places in "
+    "annotations are left out. Nothing kills a mutant but a comparison with what the *other*, unchanged manager showed, "
+    "in answers and in state: on the fuzzer's cases and on some of other sizes, on calls that no scheduler makes, at "
+    "limits of the pool, in hooks and in words of errors. Both unchanged managers keep every invariant there, so a "
+    "mutant that breaks one shows a difference. Seconds are of one processor, from a mutant's first case to its death. "
+    "`benchmarks/mutation/run.py` runs them; `benchmarks/mutation/report.py` writes this page."
+)
+
+
+def page(managers: dict[str, Manager]) -> str:
+    """The page to read."""
+    lines = [
+        "# Mutants of both managers, and what the comparison makes of them",
+        "",
+        INTRODUCTION,
+        "",
+        "| | mutants | run | killed | live, with a reason | without | median to a kill | worst |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, one in managers.items():
+        lines.append(_row(f"**{name}**", one.total))
+        lines += [_row(f"`{path}`", own) for path, own in one.modules.items()]
+    for name, one in managers.items():
+        killers = ", ".join(f"{count} {killer}" for killer, count in one.by.items())
+        budget = (
+            f"Those that live were given at least {one.least_cases} cases, at most {one.most_cases} "
+            f"({one.most_seconds:.0f} s)."
+        )
+        lines += ["", f"## {name.capitalize()}", "", f"Killed by: {killers}.", "", budget]
+        for why, own in _by_reason(one.survivors).items():
+            lines += ["", f"**{why or 'Without a reason'}** ({len(own)})", "", *_listed(own)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(what: str, one: Scored) -> str:
+    return (
+        f"| {what} | {one.mutants - one.in_annotations} | {one.run} | {one.killed} | {one.lived - one.unexplained} | "
+        f"{one.unexplained} | {one.seconds_median * 1000:.0f} ms | {one.seconds_worst:.2f} s |"
+    )
+
+
+def _by_reason(survivors: Iterable[Survivor]) -> dict[str, list[Survivor]]:
+    """Those without a reason first, then by how many have one."""
+    reasons: dict[str, list[Survivor]] = {}
+    for one in survivors:
+        reasons.setdefault(one.why, []).append(one)
+    return dict(sorted(reasons.items(), key=lambda pair: (bool(pair[0]), -len(pair[1]))))
+
+
+def _listed(survivors: list[Survivor]) -> Iterable[str]:
+    """By line, what was made of it."""
+    places: dict[tuple[str, int, str], list[str]] = {}
+    for one in survivors:
+        places.setdefault((one.module, one.line, one.before), []).append(one.after)
+    for (module, line, before), afters in places.items():
+        yield f"- `{module}:{line}` ``{before}``"
+        for after in afters:
+            yield f"  - ``{after or '(nothing)'}``"
 
 
 def main() -> None:
     """Read, tell, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sessions", type=Path, default=ROOT / "dist")
+    parser.add_argument("--sessions", type=Path, default=SESSIONS)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "mutation.json")
     options = parser.parse_args()
-    found = {
-        name: scored(path)
-        for name in ("optimized", "reference")
-        if (path := options.sessions / f"mutation-{name}.sqlite").exists()
-    }
-    for name, one in found.items():
-        other = one.mutants - one.in_annotations
+    managers = {name: read(name, options.sessions) for name in MANAGERS}
+    for name, one in managers.items():
+        total = one.total
         print(
-            f"{name}: {one.run} of {other} mutants run ({one.in_annotations} more are in annotations): {one.killed} "
-            f"killed, {len(one.survivors)} live, {one.unexplained} of them without a reason; median "
-            f"{one.seconds_median * 1000:.0f} ms to a kill, worst {one.seconds_worst:.2f} s"
+            f"{name}: {total.run} of {total.mutants - total.in_annotations} mutants run ({total.in_annotations} more "
+            f"are in annotations): {total.killed} killed, {total.lived} live, {total.unexplained} of them without a "
+            f"reason; median {total.seconds_median * 1000:.0f} ms to a kill, worst {total.seconds_worst:.2f} s"
         )
         for lived in one.survivors:
             if not lived.why:
                 print(f"  {lived.module}:{lived.line}\n    {lived.before}\n    {lived.after}")
-    options.out.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    options.out.write_bytes(msgspec.json.format(msgspec.json.encode(managers), indent=1) + b"\n")
+    options.out.with_suffix(".md").write_text(page(managers), "utf-8")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class SpecGroup:
             missing = self._first_missing(names, kind.first_read(length), length // size + extra)
             if missing < 0:
                 return length
-            length = min((missing - extra) * size, length - unit) // unit * unit
+            length = (missing - extra) * size // unit * unit
         return 0
 
     def _last_state(self, names: list[bytes], length: int) -> int:

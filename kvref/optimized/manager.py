@@ -71,6 +71,7 @@ class KVCacheManager:
             reserved_blocks(config.groups),
             maps,
             metrics_collector,
+            enable_caching,
             enable_kv_cache_events,
         )
         members = _members_by_spec(config)

@@ -53,8 +53,6 @@ def check_hits(
     caching: bool,
 ) -> None:
     """Whether the hits hold the request's content still, and as many tokens as told [ALLOC-18, BIND-5]."""
-    if not any(rows):
-        return
     if not caching:
         raise ForeignHitError(
             f"request {request.request_id}: hits should be empty when prefix caching is disabled"
@@ -66,11 +64,6 @@ def check_hits(
                 f"request {request.request_id}: group {group.index} has hits for {len(row) * group.block_size} "
                 f"tokens, num_new_computed_tokens says {tokens}; pass what the lookup returned"
             )
-        nulls = row.count(0)
-        if group.hashes_per_block == 1 and pool.has_content(
-            group.index, row[nulls:], request.block_hashes[nulls : len(row)]
-        ):
-            continue
         for index, block in enumerate(row):
             if block and not _holds(pool, group, block, request, index):
                 raise ForeignHitError(
@@ -85,7 +78,7 @@ def _holds(pool: BlockPool, group: Group, block: int, request: Request, index: i
         return False
     per_block = group.hashes_per_block
     hashes = request.block_hashes[index * per_block : (index + 1) * per_block]
-    return len(hashes) == per_block and pool.content[block] == b"".join(hashes)
+    return pool.content[block] == b"".join(hashes)
 
 
 def check_hashed(request: Request, tokens: int, fine_size: int, groups: list[Group]) -> None:

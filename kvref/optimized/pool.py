@@ -1,6 +1,5 @@
 """The pool: which block is free, which is shared, and whose content is where."""
 
-from collections.abc import Sequence
 from typing import Final, final
 
 from kvref.blocks import KVCacheBlock, LiveBlock
@@ -34,6 +33,7 @@ class BlockPool:
         reserved: int,
         maps: list[PrefixMap],
         metrics: MetricsCollector | None,
+        caches: bool,
         records_events: bool,
     ) -> None:
         self.num_blocks: Final = num_blocks
@@ -46,6 +46,7 @@ class BlockPool:
         """The blocks that the API was asked to show: each is one object [DATA-3]."""
         self.group_of: Final[list[int]] = [0] * (num_blocks if len(maps) > 1 else 0)
         self._metrics: Final = metrics
+        self._caches: Final = caches
         self._records_events: Final = records_events
         self.events: list[KVCacheEvent] = []
         self.was_evicted_by_hand = False
@@ -60,8 +61,9 @@ class BlockPool:
         blocks = self.stretches.take(count, row, apart=apart)
         if self._metrics is not None:
             for block in blocks:
-                self._metrics.on_block_evicted(self.block(block))
-                self.forget(block)
+                if self._caches:
+                    self._metrics.on_block_evicted(self.block(block))
+                    self.forget(block)
                 self._metrics.on_block_allocated(self.block(block))
             return blocks
         self._forget_all(blocks)
@@ -112,15 +114,6 @@ class BlockPool:
         self.content[block] = name
         if self.group_of:
             self.group_of[block] = group
-
-    def has_content(self, group: int, blocks: list[int], contents: Sequence[bytes]) -> bool:
-        """Whether these are blocks of the pool, cached in the group with these contents."""
-        content, groups = self.content, self.group_of
-        if not blocks or min(blocks) < 1 or max(blocks) >= self.num_blocks:
-            return False
-        if [content[block] for block in blocks] != contents:
-            return False
-        return not groups or [groups[block] for block in blocks].count(group) == len(blocks)
 
     def forget(self, block: int) -> None:
         """Take the block's content from the prefix map, if it has any [POOL-5]."""

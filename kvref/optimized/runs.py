@@ -14,7 +14,8 @@ STRIDE: Final = 4
 class Run:
     """Blocks for the table entries from `start` on, each the oldest that holds its content [MAP-2].
 
-    What lies before `start` is vouched for by `base`, whose chain of hashes this one goes on with.
+    A name fixes its table entry, so that a block stands at the same place in every run that it is in. What lies
+    before `start` is vouched for by `base`, whose chain of hashes this one goes on with.
     A run that was cut at its end never grows again, so that a base that reaches as far as it must is
     what it was. The first `lost` blocks are no longer in it.
     """
@@ -60,14 +61,10 @@ class Runs:
         """The run that goes on behind `before` with table entry `start`, if any vouches for `before`."""
         if before is None:
             return Run(None, start)
-        last = self._oldest.get(before, 0)
-        run = self.of[last]
-        if run is None:
-            return None
-        at = start - 1 - run.start
-        if not run.lost <= at < len(run.blocks) or run.blocks[at] != last:
-            return None
-        return run if run.grows and at == len(run.blocks) - 1 else Run(run, start)
+        run = self.of[self._oldest.get(before, 0)]
+        if run is None or (run.grows and start == run.start + len(run.blocks)):
+            return run
+        return Run(run, start)
 
     def cut(self, block: int) -> None:
         """The block loses its content, and leaves its run. Tails go first, as a rule [FREE-1]."""
@@ -105,26 +102,20 @@ class Runs:
 
     def _between(self, names: list[bytes], start: int, at: int) -> list[int] | None:
         """The blocks from `start` to `at`, if the runs vouch for all of them."""
-        last = self._oldest.get(names[at], 0)
-        run = self.of[last]
-        if run is None or not run.start <= at < run.start + len(run.blocks):
-            return None
-        if run.blocks[at - run.start] != last:
-            return None
+        run = self.of[self._oldest.get(names[at], 0)]
         end = at + 1
         found: list[int] = []
-        while True:
+        while run is not None and end <= run.start + len(run.blocks):
             # The first entry that this run is asked for, in its own list.
             first = max(start - run.start, 0)
             if first < run.lost:
-                return None
+                break
             piece = run.blocks[first : end - run.start]
             found = piece + found if found else piece
             if start >= run.start:
                 return found
             end, run = run.start, run.base
-            if run is None or end > run.start + len(run.blocks):
-                return None
+        return None
 
     def _last_cached(self, names: list[bytes], end: int) -> int:
         """A name that is cached and whose successor below `end` is not, -1 if that is the first one."""

@@ -75,7 +75,7 @@ def start_of(pool: BlockPool, group: Group, hits: list[int], computed: int, exte
         nulls = group.first_read(computed)
         kept = hits[nulls:] if nulls else hits
         if external and (not nulls or group.skipped_tokens(computed) < computed):
-            fresh = max(0, -(-computed // group.block_size) - nulls - len(kept))
+            fresh = -(-computed // group.block_size) - nulls - len(kept)
     return Start(nulls, kept, pool.stretches.hits(kept), fresh)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kvref.blocks import KVCacheBlock
 from kvref.errors import ForeignHitError
 from kvref.optimized.tables import Tables
 from spec.units import RequestId, Tokens
@@ -120,3 +121,34 @@ def test_a_large_pool_is_no_burden_to_the_garbage_collector(manager: Any) -> Non
     caller = Caller(full(4), sliding(4, 8), blocks=1_000_000, manager=manager)
     caller.admit(caller.request("a", 900))
     assert len(gc.get_objects()) - before < 1500
+
+
+class Evictions:
+    """Counts what a collector is told of evictions."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_block_allocated(self, block: KVCacheBlock) -> None:
+        """Not counted."""
+
+    def on_block_accessed(self, block: KVCacheBlock) -> None:
+        """Not counted."""
+
+    def on_block_evicted(self, block: KVCacheBlock) -> None:
+        del block
+        self.count += 1
+
+    def reset(self) -> None:
+        """Not counted."""
+
+
+@pytest.mark.parametrize(("caching", "told"), [(True, 2), (False, 0)])
+def test_a_collector_hears_of_evictions_only_where_something_is_cached(
+    manager: Any, caching: bool, told: int
+) -> None:
+    # METRIC-1
+    evictions = Evictions()
+    caller = Caller(full(4), blocks=4, manager=manager, caching=caching, metrics_collector=evictions)
+    caller.admit(caller.request("a", 5))
+    assert evictions.count == told

@@ -47,7 +47,9 @@ class OptimizedBacking:
         metrics: MetricsCollector | None,
     ) -> backing.Pool:
         """A pool without a manager; it caches if it is told to."""
-        own = pools.BlockPool(num_blocks, 0, [GroupMap(1)], metrics, records_events=records_events)
+        own = pools.BlockPool(
+            num_blocks, 0, [GroupMap(1)], metrics, caches=caches, records_events=records_events
+        )
         return Pool(own, hash_block_size, caches=caches, records_events=records_events, metrics=metrics)
 
     def group(self, group_id: GroupId, config: ManagerConfig, over: backing.Pool) -> backing.Group:
