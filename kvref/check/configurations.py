@@ -1,65 +1,198 @@
-"""The configurations that `kvref check` knows by name: each kind alone, pairs, EAGLE, retention, two block sizes."""
+"""What `kvref check` knows by name: each kind alone, pairs, EAGLE, retention, two block sizes, context parallelism.
+
+A scope's name says what is checked and how: `full` is one request in the smallest pool, with two token values,
+evictions by hand and resets; `full/two` are two requests that share what they can, with one token value and
+nothing done by hand.
+"""
 
 from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from difflib import get_close_matches
+from itertools import combinations
 from math import lcm
+from typing import Final
 
 from kvref.check.moves import Scope
 from kvref.errors import UserError
 from kvref.operations import (
     ChunkedGroup,
     Configuration,
+    CrossGroup,
     FullGroup,
     Group,
     MambaGroup,
     MLAGroup,
+    SinkGroup,
     SlidingGroup,
+    SlidingMLAGroup,
 )
 
-GROUPS: dict[str, tuple[Group, ...]] = {
-    "full": (FullGroup(1),),
-    "mla": (MLAGroup(1),),
-    "sliding": (SlidingGroup(1, window=2),),
-    "chunked": (ChunkedGroup(1, chunk=2),),
-    "mamba": (MambaGroup(1),),
-    "mamba-all": (MambaGroup(1, mode="all"),),
-    "mamba-align": (MambaGroup(1, mode="align"),),
-    "full+sliding": (FullGroup(1), SlidingGroup(1, window=2)),
-    "full+chunked": (FullGroup(1), ChunkedGroup(1, chunk=2)),
-    "full+mamba": (FullGroup(1), MambaGroup(1)),
-    "full+mamba-align": (FullGroup(1), MambaGroup(1, mode="align")),
-    "sliding+chunked": (SlidingGroup(1, window=2), ChunkedGroup(1, chunk=2)),
-    "full+full": (FullGroup(1), FullGroup(1, heads=2)),
-    "two-sizes": (FullGroup(2), SlidingGroup(1, window=2)),
-    "eagle": (FullGroup(1),),
-    "eagle-sliding": (SlidingGroup(1, window=2),),
-    "retention": (SlidingGroup(1, window=1),),
+KINDS: Final[dict[str, Group]] = {
+    "full": FullGroup(1),
+    "mla": MLAGroup(1),
+    "sink": SinkGroup(1, sink=1),
+    "sliding": SlidingGroup(1, window=2),
+    "sliding-mla": SlidingMLAGroup(1, window=2),
+    "chunked": ChunkedGroup(1, chunk=2),
+    "mamba": MambaGroup(1),
+    "mamba-all": MambaGroup(1, mode="all"),
+    "mamba-align": MambaGroup(1, mode="align"),
+    "cross": CrossGroup(1),
 }
-"""Groups by name, in the smallest blocks that show what a kind does."""
+"""Each kind of attention, in the smallest blocks that show what it does."""
 
-FAST = ("full", "sliding", "chunked", "full+mamba")
+PAIRED: Final = ("full", "sliding", "chunked", "mamba", "mamba-align")
+
+RULES: Final[dict[str, tuple[str, ...]]] = {
+    "full": ("FULL-1", "FULL-2", "FULL-3"),
+    "mla": ("FULL-1", "FULL-2", "REG-1"),
+    "sink": ("SINK-1", "SINK-2"),
+    "sliding": ("SWA-1", "SWA-5", "SKIP-1", "SKIP-2", "SKIP-3", "FREE-2"),
+    "sliding-mla": ("SWA-1", "SWA-5", "REG-1"),
+    "chunked": ("CHUNK-1", "CHUNK-2", "CHUNK-3"),
+    "mamba": ("MAMBA-1", "MAMBA-2", "MAMBA-3", "MAMBA-4"),
+    "mamba-all": ("MAMBA-1", "MAMBA-2", "MAMBA-3", "MAMBA-4"),
+    "mamba-align": ("MAMBA-6", "MAMBA-7"),
+    "cross": ("CROSS-1", "CROSS-2"),
+    "eagle": ("EAGLE-1", "EAGLE-2", "EAGLE-3"),
+    "retention": ("RETAIN-1", "RETAIN-3", "SWA-7"),
+    "sizes": ("HASH-10", "HIT-1", "HIT-7"),
+    "context-parallel": ("DCP-1",),
+    "no-caching": ("CFG-2", "ALLOC-11"),
+    "connector": ("BIND-8", "ALLOC-11", "ALLOC-16"),
+}
+"""What a part of a scope's name is about; all of them are also about the pool, the tables and the events."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Groups and options, but for the size of pool and requests."""
+
+    groups: tuple[Group, ...]
+    eagle: bool = False
+    retention: bool = False
+    caching: bool = True
+    events: bool = True
+    context_parallel: int = 1
+    connector: bool = False
+
+    @property
+    def block_sizes(self) -> list[int]:
+        """In tokens, context parallelism included."""
+        return [group.block_size * self.context_parallel for group in self.groups]
+
+
+def _pairs() -> dict[str, Setup]:
+    return {f"{one}+{other}": Setup((KINDS[one], KINDS[other])) for one, other in combinations(PAIRED, 2)}
+
+
+SETUPS: Final[dict[str, Setup]] = {
+    **{kind: Setup((group,), caching=kind != "cross") for kind, group in KINDS.items()},
+    **_pairs(),
+    "full+full": Setup((FullGroup(1), FullGroup(1, heads=2))),
+    "sliding+sliding": Setup((SlidingGroup(1, window=2), SlidingGroup(1, window=2))),
+    "full+cross+no-caching": Setup((FullGroup(1), CrossGroup(1)), caching=False),
+    "full+no-caching": Setup((FullGroup(1),), caching=False),
+    "full+no-events": Setup((FullGroup(1),), events=False),
+    "sliding+no-events": Setup((SlidingGroup(1, window=2),), events=False),
+    "full+eagle": Setup((FullGroup(1),), eagle=True),
+    "sliding+eagle": Setup((SlidingGroup(1, window=2),), eagle=True),
+    "full+sliding+eagle": Setup((FullGroup(1), SlidingGroup(1, window=2)), eagle=True),
+    "sliding+retention": Setup((SlidingGroup(1, window=1),), retention=True),
+    "full+sliding+sizes": Setup((FullGroup(2), SlidingGroup(1, window=2))),
+    "full+full+sizes": Setup((FullGroup(2), FullGroup(1))),
+    "full+context-parallel": Setup((FullGroup(1),), context_parallel=2),
+    "full+connector": Setup((FullGroup(1),), connector=True),
+    "full+sliding+connector": Setup((FullGroup(1), SlidingGroup(1, window=2)), connector=True),
+    "mamba+connector": Setup((MambaGroup(1),), connector=True),
+}
+"""Configurations by name."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How far a check goes. None leaves it to what stands behind: another size, or the configuration."""
+
+    blocks: int | None = None
+    requests: int | None = None
+    tokens: int | None = None
+    letters: int | None = None
+    by_hand: bool | None = None
+    asynchronous: bool | None = None
+
+    def over(self, other: "Size") -> "Size":
+        """The same size, and where it says nothing, the other."""
+        mine, theirs = astuple(self), astuple(other)
+        return Size(*(b if a is None else a for a, b in zip(mine, theirs, strict=True)))
+
+
+UNASKED: Final = Size()
+
+SIZES: Final[dict[str, Size]] = {
+    "one": Size(requests=1, letters=2, by_hand=True, asynchronous=False),
+    "two": Size(requests=2, letters=1, by_hand=False, asynchronous=False),
+}
+"""By the name behind the stroke. `one` is meant where none is given."""
+
+FAST: Final = (
+    *("full", "full/two", "full+eagle/two", "chunked/two", "mamba/two"),
+    *("full+sliding", "full+mamba", "full+cross+no-caching"),
+)
 """What is checked unless something else is asked for."""
 
+ALL: Final = tuple(f"{name}/{size}" for name in SETUPS for size in SIZES)
+"""The long run."""
 
-def scope(name: str, *, blocks: int, requests: int, tokens: int, letters: int, by_hand: bool) -> Scope:
-    """A named configuration with `blocks` usable blocks, and how far to go. Raises UserError for another name."""
-    if name not in GROUPS:
-        raise UserError(f"no configuration is called {name!r}: choose one of {', '.join(GROUPS)}")
-    groups = GROUPS[name]
-    sizes = [group.block_size for group in groups]
-    eagle = name.startswith("eagle")
+
+def scope_called(name: str, asked: Size = UNASKED) -> Scope:
+    """A scope by its name; what is asked for goes before its own size. Raises UserError if there is none."""
+    setup_name, _, size_name = name.partition("/")
+    if setup_name not in SETUPS or (size_name or "one") not in SIZES:
+        near = get_close_matches(name, [*SETUPS, *ALL], n=4)
+        told = f"near it are {', '.join(near)}" if near else f"choose one of {', '.join(SETUPS)}"
+        raise UserError(f"no configuration is called {name!r}: {told}")
+    return _scope(SETUPS[setup_name], asked.over(SIZES[size_name or "one"]))
+
+
+def _scope(setup: Setup, size: Size) -> Scope:
+    sizes = setup.block_sizes
+    unit = lcm(*sizes)
+    requests = size.requests or 1
+    drafts = int(setup.eagle)
+    sinks = sum(group.sink // group.block_size for group in setup.groups if isinstance(group, SinkGroup))
+    room = requests if len(sizes) > 1 else 1
+    blocks = sinks + len(sizes) * (1 + drafts) + room if size.blocks is None else size.blocks
+    tokens = 2 * max(sizes) + 1 if size.tokens is None else size.tokens
     configuration = Configuration(
-        groups,
+        setup.groups,
         num_blocks=blocks + 1,
-        max_model_len=tokens + 1,
-        scheduler_block_size=lcm(*sizes),
+        max_model_len=tokens,
+        scheduler_block_size=unit,
         hash_block_size=min(sizes),
-        use_eagle=eagle,
-        log_stats=False,
-        retention_interval=2 * lcm(*sizes) if name == "retention" else None,
+        enable_caching=setup.caching,
+        enable_kv_cache_events=setup.events,
+        use_eagle=setup.eagle,
+        retention_interval=2 * unit if setup.retention else None,
+        dcp_world_size=setup.context_parallel,
     )
-    return Scope(configuration, requests, tokens, letters, drafts=int(eagle), by_hand=by_hand)
+    return Scope(
+        configuration,
+        requests=requests,
+        tokens=tokens,
+        letters=size.letters or 1,
+        drafts=drafts,
+        by_hand=bool(size.by_hand),
+        connector=setup.connector,
+        asynchronous=bool(size.asynchronous),
+    )
 
 
-def named(names: Sequence[str]) -> Sequence[str]:
-    """The names given, or a few of them."""
-    return names or FAST
+def rules_of(name: str) -> tuple[str, ...]:
+    """The ids of the rules that a scope is about, besides those of every configuration."""
+    parts = name.partition("/")[0].split("+")
+    return tuple(dict.fromkeys(rule for part in parts for rule in RULES.get(part, ())))
+
+
+def chosen(names: Sequence[str], *, everything: bool) -> Sequence[str]:
+    """The names given, or all that there are, or a few of them."""
+    return names or (ALL if everything else FAST)

@@ -1,172 +1,174 @@
 """Explicit-state model checking: every state within a scope, and every move from each of them.
 
-States are kept as hashes, with the move that first led to each; a state is made again by playing the
-moves that lead to it. At each transition both managers must show the same, and all invariants hold.
+States are kept as fingerprints, with the move that first led to each. A few of those that are to be visited are
+kept as they are; any other is made again by playing the moves that lead to it, from the last state that its way
+has in common with the one before. At each transition
+both managers must show the same, and all invariants hold. A move is one operation, and states are visited
+nearest first, so that the first counterexample is a shortest one.
 """
 
+import time
+from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
-from kvref.check.canonical import Contents, Digest, canonical
-from kvref.check.copies import Copies
-from kvref.check.moves import Admit, Leave, Move, Scope, admission, lookup, moves
-from kvref.compare import Difference, differences
-from kvref.fuzz.legal import Legal
-from kvref.operations import AppendTokens, Free, NewRequest, Observation, Operation, Trace
-from kvref.targets.picture import Opener, Picture, Session
-from kvref.targets.session import ApiSession
-from kvref.witness import Witness
+from kvref.check.canonical import Canon
+from kvref.check.fingerprints import Fingerprints
+from kvref.check.hidden import hidden_form
+from kvref.check.image import Image
+from kvref.check.moves import Move, Scope, moves
+from kvref.check.names import Names
+from kvref.check.playing import start
+from kvref.check.traces import trace_of
+from kvref.compare import Difference
+from kvref.operations import Trace
+from kvref.targets.picture import Opener
 
-ROOT = -1
+ROOT = 0
+
+MOST_AHEAD = 4000
+"""So many states are kept as they are until they are visited, some fifteen kilobytes each."""
+
+Ending = Literal["exhausted", "counterexample", "bound", "interrupt"]
+"""Why a check ended: all is visited, something is wrong, as much as was asked for is visited, or Ctrl-C."""
 
 
 @dataclass
 class Explored:
-    """What a check has seen: `states` and `transitions`, the longest of the shortest paths, and what ended it.
+    """What a check has seen: `states` and `transitions`, and the `depth` in operations of the farthest state.
 
-    `complete` tells that every move from every state was made. `wrong` ends the check: `trace` is a shortest
-    way to it, in moves.
+    `ending` is None while it goes on. `trace` is a shortest way to what is `wrong`. `memory` is what keeps
+    the states, in bytes.
     """
 
     states: int = 0
     transitions: int = 0
     depth: int = 0
-    complete: bool = False
+    memory: int = 0
+    seconds: float = 0.0
+    ending: Ending | None = None
     trace: Trace | None = None
     wrong: tuple[Difference, ...] = ()
-
-
-@dataclass
-class _Playing:
-    """Two managers, and a scheduler's book over both."""
-
-    scope: Scope
-    reference: Session
-    subject: Session
-    legal: Legal
-    witness: Witness
-    texts: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    arrivals: int = 0
-    performed: list[Operation] = field(default_factory=list)
-    wrong: list[Difference] = field(default_factory=list)
-
-    def make(self, move: Move) -> bool:
-        """Make a move. False if it turned out to be none."""
-        if isinstance(move, Admit):
-            hit = self._do(lookup(self.legal, move)).tokens or 0
-            allocation = None if self.wrong else admission(self.legal, move, hit)
-            if allocation is not None:
-                self._do(allocation)
-            return allocation is not None or bool(self.wrong)
-        if isinstance(move, Leave):
-            self._do(Free(move.request))
-            self._forget(move.request)
-        else:
-            self._do(move)
-        return True
-
-    def _do(self, operation: Operation) -> Observation:
-        observation = self.reference.apply(operation)
-        shown = self.subject.apply(operation)
-        mine, theirs = Picture(observation, self.reference.view()), Picture(shown, self.subject.view())
-        if mine != theirs:
-            self.wrong += differences(mine, theirs)
-        for broken in self.witness.sees(operation, observation, mine.view):
-            self.wrong.append(Difference(broken.invariant, "holds", broken.message))
-        self.legal.record(operation, observation)
-        self.performed.append(operation)
-        if isinstance(operation, NewRequest):
-            self.texts[operation.request] = operation.tokens
-            self.arrivals += 1
-        elif isinstance(operation, AppendTokens):
-            self.texts[operation.request] += operation.tokens
-        return observation
-
-    def _forget(self, name: str) -> None:
-        del self.legal.scheduler.books[name], self.texts[name]
-        for session in (self.reference, self.subject):
-            if isinstance(session, ApiSession):
-                del session.requests[name]
-        self.witness.checker.history.requests.pop(name, None)
 
 
 def explore(
     scope: Scope,
     reference: Opener,
     subject: Opener,
-    most_states: int | None = None,
+    most_transitions: int | None = None,
     on_state: Callable[[Explored], None] = lambda _: None,
 ) -> Explored:
-    """Visit every state, nearest first, until all are visited, `most_states` are, or something is wrong."""
-    return _Search(scope, reference, subject).run(most_states, on_state)
+    """Visit every state, nearest first, until all are visited, or `most_transitions` made, or something is wrong.
+
+    Ctrl-C ends it well. Processor seconds are counted.
+    """
+    return _Search(scope, reference, subject).run(most_transitions, on_state)
 
 
 class _Search:
     def __init__(self, scope: Scope, reference: Opener, subject: Opener) -> None:
         self._scope = scope
-        self._build = (reference, subject)
-        self._contents = Contents(scope.configuration)
-        self._seen: set[Digest] = set()
-        self._parents: list[int] = []
+        self._sides = reference, subject
+        self._playing = start(scope, reference, subject)
+        self._canon = Canon(scope.configuration)
+        self._seen = Fingerprints()
+        self._parents = array("I", [ROOT])
+        self._ways = array("H", [0])
+        """By state, the number of the move that first led to it."""
         self._moves: list[Move] = []
-        self._depths: list[int] = []
+        self._numbers: dict[Move, int] = {}
+        self._trail: list[tuple[int, Image]] = []
+        """The states from the root to the last one that was played to, and what they looked like."""
+        self._ahead: dict[int, Image] = {}
+        """What some of the states look like that are to be visited."""
 
-    def run(self, most_states: int | None, on_state: Callable[[Explored], None]) -> Explored:
+    def run(self, most_transitions: int | None, on_state: Callable[[Explored], None]) -> Explored:
         result = Explored(states=1)
-        self._seen.add(self._digest(self._start()))
-        at = ROOT
-        while at < len(self._moves):
-            if not self._expand(at, result):
-                return result
-            on_state(result)
-            at += 1
-            if most_states is not None and result.states > most_states:
-                return result
-        result.complete = True
+        began = time.process_time()
+        self._seen.add(self._fingerprint())
+        self._trail = [(ROOT, self._playing.image())]
+        at, level_ends = ROOT, 1
+        try:
+            while at < result.states and result.ending is None:
+                if at == level_ends:
+                    result.depth, level_ends = result.depth + 1, result.states
+                self._expand(at, result)
+                at += 1
+                if most_transitions is not None and result.transitions >= most_transitions:
+                    result.ending = result.ending or "bound"
+                on_state(result)
+            result.ending = result.ending or "exhausted"
+        except KeyboardInterrupt:
+            result.ending = "interrupt"
+        result.seconds = time.process_time() - began
+        result.memory = self._memory
         return result
 
-    def _expand(self, at: int, result: Explored) -> bool:
-        """Make every move from a state. False if something is wrong."""
-        here = self._play_to(at)
-        copies = Copies(here)
-        for move in list(moves(self._scope, here.legal, here.arrivals)):
-            playing = copies.make()
-            if not playing.make(move):
-                continue
+    @property
+    def _memory(self) -> int:
+        arrays = (self._parents, self._ways)
+        return self._seen.bytes + sum(len(one) * one.itemsize for one in arrays)
+
+    def _expand(self, at: int, result: Explored) -> None:
+        """Make every move from a state, until something is wrong."""
+        playing, here = self._playing, self._go_to(at)
+        letters = self._canon.letters(playing.witness.last, playing.texts)
+        for number, move in enumerate(list(moves(self._scope, playing.scheduler, letters))):
+            if number:
+                here.restore()
+            _, wrong = playing.make(move)
             result.transitions += 1
-            if playing.wrong:
-                result.trace = Trace(self._scope.configuration, tuple(playing.performed))
-                result.wrong = tuple(playing.wrong)
-                return False
-            digest = self._digest(playing)
-            if digest in self._seen:
-                continue
-            self._seen.add(digest)
-            self._parents.append(at)
+            if wrong:
+                result.trace, wrong = trace_of(self._scope, [*self._path(at), move], *self._sides)
+                result.wrong = tuple(wrong)
+                result.ending = "counterexample"
+                return
+            if self._seen.add(self._fingerprint()):
+                self._parents.append(at)
+                self._ways.append(self._number(move))
+                if len(self._ahead) < MOST_AHEAD:
+                    self._ahead[result.states] = playing.image()
+                result.states += 1
+
+    def _go_to(self, at: int) -> Image:
+        """Have the managers in a state: as it was seen, or from where its way leaves the last one's."""
+        seen = self._ahead.pop(at, None)
+        if seen is not None:
+            seen.restore()
+            return seen
+        ways = self._way(at)
+        common = 0
+        while common < min(len(ways), len(self._trail)) and self._trail[common][0] == ways[common]:
+            common += 1
+        del self._trail[common:]
+        self._trail[-1][1].restore()
+        for state in ways[common:]:
+            self._playing.make(self._moves[self._ways[state]])
+            self._trail.append((state, self._playing.image()))
+        return self._trail[-1][1]
+
+    def _way(self, at: int) -> list[int]:
+        """The states from the root to this one."""
+        found = [at]
+        while found[-1] != ROOT:
+            found.append(self._parents[found[-1]])
+        return found[::-1]
+
+    def _path(self, at: int) -> list[Move]:
+        """The moves that lead to a state."""
+        return [self._moves[self._ways[state]] for state in self._way(at)[1:]]
+
+    def _number(self, move: Move) -> int:
+        number = self._numbers.setdefault(move, len(self._moves))
+        if number == len(self._moves):
             self._moves.append(move)
-            self._depths.append(1 + (self._depths[at] if at != ROOT else 0))
-            result.states += 1
-            result.depth = self._depths[-1]
-        return True
+        return number
 
-    def _start(self) -> _Playing:
-        configuration = self._scope.configuration
-        reference, subject = (build(configuration) for build in self._build)
-        legal = Legal(configuration, asynchronous=False)
-        legal.scheduler.drafts = min(legal.scheduler.drafts, self._scope.drafts)
-        return _Playing(self._scope, reference, subject, legal, Witness(configuration))
+    def _fingerprint(self) -> int:
+        playing = self._playing
 
-    def _play_to(self, at: int) -> _Playing:
-        path = []
-        while at != ROOT:
-            path.append(self._moves[at])
-            at = self._parents[at]
-        playing = self._start()
-        for move in reversed(path):
-            playing.make(move)
-        return playing
+        def hidden(names: Names) -> object:
+            return [hidden_form(side, names) for side in (playing.reference, playing.subject)]
 
-    def _digest(self, playing: _Playing) -> Digest:
-        for tokens in playing.texts.values():
-            self._contents.note(tokens)
-        return canonical(playing.witness.last, playing.legal.scheduler, playing.texts, self._contents)
+        return self._canon.fingerprint(playing.witness.last, playing.scheduler, playing.texts, hidden)

@@ -1,35 +1,39 @@
 """The alphabet of the small scope: what may happen next, all of it.
 
-A move is one operation, or two that belong together: an admission is a lookup and the allocation that uses
-it, and a request that leaves is freed and forgotten, so that its name's place is free for another.
+A move is one operation. Where several differ in names alone, one of them stands for all: a request takes the
+first name that is free, and of the token values that nobody has the least one.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import count
 
-from kvref.fuzz.legal import Legal
 from kvref.operations import (
     Allocate,
     AppendTokens,
+    CacheBlocks,
+    CommonPrefix,
     Configuration,
+    CrossGroup,
     Evict,
     Free,
     Lookup,
     NewRequest,
     NewStep,
     Operation,
+    RemoveSkipped,
     Reset,
     StepEnds,
 )
-from kvref.protocol import Book, Phase
+from kvref.protocol import Book, Phase, Scheduler
 
 
 @dataclass(frozen=True)
 class Scope:
     """How far the check goes: requests alive at once, tokens a request, token values, drafts a step.
 
-    `by_hand` adds evictions of single blocks by hand, and resets.
+    `by_hand` adds evictions of single blocks by hand, and resets; `connector` adds loads of external tokens;
+    `asynchronous` adds steps that are scheduled while another one runs [PROTO-12].
     """
 
     configuration: Configuration
@@ -38,14 +42,14 @@ class Scope:
     letters: int = 2
     drafts: int = 0
     by_hand: bool = True
+    connector: bool = False
+    asynchronous: bool = False
 
-
-@dataclass(frozen=True)
-class Admit:
-    """Look a waiting request up, and schedule its tokens up to `until`, hit ones included."""
-
-    request: str
-    until: int
+    @property
+    def encoder(self) -> int:
+        """The encoder's tokens of each request: they fill a block and begin another."""
+        sizes = [g.block_size for g in self.configuration.groups if isinstance(g, CrossGroup)]
+        return max(sizes) + 1 if sizes else 0
 
 
 @dataclass(frozen=True)
@@ -55,59 +59,108 @@ class Leave:
     request: str
 
 
-Move = Operation | Admit | Leave
+Move = Operation | Leave
 
 
-def moves(scope: Scope, legal: Legal, arrivals: int) -> Iterator[Move]:
-    """All that may come next, in a fixed order. `arrivals` requests have come so far.
+def operation_of(move: Move) -> Operation:
+    """What the managers are asked."""
+    return Free(move.request) if isinstance(move, Leave) else move
 
-    An admission may turn out to be none, if more is hit than it asks for.
+
+def moves(scope: Scope, scheduler: Scheduler, letters: frozenset[int]) -> Iterator[Move]:
+    """All that may come next, in a fixed order, where `letters` are the token values that are there.
+
+    Behind a lookup that hit something only its use comes next: all else is what may happen without it.
     """
-    books = legal.scheduler.books
-    candidates: list[Move] = [NewStep(), StepEnds()]
-    if len(books) < scope.requests:
-        name = f"r{arrivals}"
-        lengths = range(1, scope.tokens)
-        candidates += [
-            NewRequest(name, tokens) for n in lengths for tokens in product(range(scope.letters), repeat=n)
-        ]
-    for book in books.values():
-        candidates += _of_request(scope, book)
-    if scope.by_hand:
-        candidates.append(Reset())
-        candidates += [Evict((block,)) for block in range(1, scope.configuration.num_blocks)]
+    found = found_by(scheduler)
+    if found is not None:
+        candidates = _uses(scope, scheduler.books[found[0]], found[1])
+    else:
+        candidates = _all(scope, scheduler, letters)
     for move in candidates:
-        if isinstance(move, Admit):
-            if legal.scheduler.step is not None:
-                yield move
-        elif isinstance(move, Leave):
-            if legal.fit(Free(move.request)) is not None:
-                yield move
-        elif legal.fit(move) == move:
+        if scheduler.violation(operation_of(move)) is None:
             yield move
 
 
-def _of_request(scope: Scope, book: Book) -> Iterator[Move]:
+def found_by(scheduler: Scheduler) -> tuple[str, int] | None:
+    """The request that was looked up right before, and the tokens that it hit, if that can be of use now."""
+    found = scheduler.found
+    return found if found is not None and found[1] and scheduler.step is not None else None
+
+
+def _all(scope: Scope, scheduler: Scheduler, letters: frozenset[int]) -> Iterator[Move]:
+    books = scheduler.books
+    if scope.asynchronous or (scheduler.step is None and not scheduler.launched):
+        yield NewStep()
+    yield StepEnds()
+    if len(books) < scope.requests:
+        name = next(name for number in count() if (name := f"r{number}") not in books)
+        for length in range(1, scope.tokens):
+            yield from (NewRequest(name, tokens) for tokens in _texts(scope, letters, length))
+    for book in books.values():
+        yield from _of_request(scope, book, letters)
+    if scope.by_hand:
+        yield Reset()
+        yield from (Evict((block,)) for block in range(1, scope.configuration.num_blocks))
+
+
+def _of_request(scope: Scope, book: Book, letters: frozenset[int]) -> Iterator[Move]:
     """What may happen to a request that is there."""
     name = book.name
     yield Leave(name)
     if book.phase is Phase.WAITING:
-        yield from (Admit(name, until) for until in range(1, book.tokens + 1))
+        yield Lookup(name, book.preemptions)
+        yield from _admissions(scope, book, None)
         return
     yield Free(name)
+    if book.phase is Phase.LOADING:
+        yield CacheBlocks(name, book.computed)
+        return
+    yield CommonPrefix(name)
     for accepted in range(1, book.due + 1):
-        yield from (AppendTokens(name, t) for t in product(range(scope.letters), repeat=accepted))
+        yield from (AppendTokens(name, tokens) for tokens in _texts(scope, letters, accepted))
+    if not book.due:
+        yield RemoveSkipped(name, book.computed)
     room = scope.configuration.max_model_len - 1 - book.computed
     for new in range(1, min(book.unscheduled + scope.drafts, room) + 1):
         yield Allocate(name, book.computed, new, lookahead=scope.drafts)
 
 
-def admission(legal: Legal, move: Admit, hit: int) -> Allocate | None:
-    """The allocation of an admission that hit `hit` tokens; None if a legal scheduler would not ask so."""
-    wanted = Allocate(move.request, 0, move.until - hit, hit=hit)
-    return wanted if wanted.new > 0 and legal.fit(wanted) == wanted else None
+def _uses(scope: Scope, book: Book, hit: int) -> Iterator[Move]:
+    """What a hit is looked up for."""
+    if book.phase is Phase.WAITING:
+        yield from _admissions(scope, book, hit)
 
 
-def lookup(legal: Legal, move: Admit) -> Lookup:
-    """The lookup of an admission."""
-    return Lookup(move.request, legal.scheduler.books[move.request].preemptions)
+def _admissions(scope: Scope, book: Book, hit: int | None) -> Iterator[Allocate]:
+    """A request's first blocks: for any part of what is left of it, whatever else must fit."""
+    start = hit or 0
+    for external in range((book.tokens - start) * scope.connector + 1):
+        begun = start + external
+        for until in range(begun + 1, book.tokens + 1):
+            for must_fit in (False, True):
+                yield Allocate(
+                    book.name,
+                    0,
+                    until - begun,
+                    hit=hit,
+                    lookahead=scope.drafts,
+                    external=external,
+                    encoder=scope.encoder,
+                    must_fit=must_fit,
+                )
+        if external:
+            yield Allocate(book.name, 0, 0, hit=hit, external=external, delay=True, encoder=scope.encoder)
+
+
+def _texts(scope: Scope, letters: frozenset[int], length: int) -> Iterator[tuple[int, ...]]:
+    """Token values, so many, but for those that differ in the names of new values alone."""
+    if not length:
+        yield ()
+        return
+    for tokens in _texts(scope, letters, length - 1):
+        known = letters.union(tokens)
+        fresh = next(letter for letter in count() if letter not in known)
+        yield from (
+            (*tokens, letter) for letter in range(scope.letters) if letter in known or letter == fresh
+        )

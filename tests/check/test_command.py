@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from kvref.check.page import Results
 from kvref.targets import named
 from kvref.targets.inprocess import InProcessTarget
 from tests.check.test_explore import _ForgetsToQueue
 from tests.test_cli import Kvref
 from tests.test_cli import kvref as kvref  # noqa: PLC0414 - a fixture
 
-SMALL = ("--letters", 1)
+SMALL = ("--letters", 1, "--no-by-hand")
 
 
 def test_what_is_exhausted_is_said(kvref: Kvref) -> None:
@@ -20,9 +22,18 @@ def test_what_is_exhausted_is_said(kvref: Kvref) -> None:
 
 
 def test_what_is_not_exhausted_is_said_too(kvref: Kvref) -> None:
-    ended = kvref("check", "full", "--most-states", 5)
+    ended = kvref("check", "full", "--most-transitions", 5)
     assert ended.code == 0
     assert "exhausted" not in ended.out
+    assert "stopped after" in " ".join(ended.out.split())
+
+
+def test_the_scope_can_be_given_by_hand(kvref: Kvref) -> None:
+    size = ("--blocks", 4, "--requests", 2, "--tokens", 6, "--asynchronous")
+    assert kvref("check", "full", *size, "--most-transitions", 200, "--json", "found.json").code == 0
+    (check,) = msgspec.json.decode(Path("found.json").read_bytes(), type=Results).checks
+    bound = check.bound
+    assert (bound.blocks, bound.requests, bound.tokens, bound.asynchronous) == (4, 2, 6, True)
 
 
 def test_a_counterexample_is_kept_as_a_trace(kvref: Kvref, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,16 +43,51 @@ def test_a_counterexample_is_kept_as_a_trace(kvref: Kvref, monkeypatch: pytest.M
     ended = kvref("check", "full", "--target", "faulty", *SMALL)
     assert ended.code == 1
     (kept,) = Path("findings").rglob("*.json")
-    assert "2 operations: kvref replay" in ended.out
+    assert "2 operations: kvref explain" in ended.out
     assert kvref("replay", kept, "--target", "faulty").code == 1
+    assert kvref("explain", kept, "--target", "faulty").code == 1
+
+
+def test_a_bug_of_the_zoo_is_looked_for(kvref: Kvref) -> None:
+    ended = kvref("check", "--bug", "a-window-is-a-token-too-short")
+    assert ended.code == 1
+    assert "2 operations: kvref explain" in ended.out
+    assert "--target zoo==a-window-is-a-token-too-short" in ended.out
+
+
+def test_what_was_found_is_a_page(kvref: Kvref) -> None:
+    names = ("full", "full+no-caching")
+    ended = kvref("check", *names, *SMALL, "--page", "page.md", "--json", "found.json")
+    assert ended.code == 0
+    found = msgspec.json.decode(Path("found.json").read_bytes(), type=Results).checks
+    assert [one.name for one in found] == [*names]
+    page = Path("page.md").read_text(encoding="utf-8")
+    for one in found:
+        assert f"| {one.name} | {one.bound} | {one.states:,} | {one.transitions:,} | {one.depth} |" in page
+    assert "2 of 2 are exhausted" in page
+
+
+def test_an_interrupt_tells_what_was_reached(kvref: Kvref, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kvref.check.explore._Search._expand", interrupt)
+    ended = kvref("check", "full", "sliding")
+    assert ended.code == 130
+    assert "interrupted after 0" in " ".join(ended.out.split())
+    assert "sliding" not in ended.out
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
         (("none-such",), "no configuration is called 'none-such'"),
+        (("full+slidin",), "near it are full+sliding"),
         (("full", "--blocks", 0), "--blocks 0 is not positive"),
+        (("full", "--tokens", 1), "--tokens less one 0 is not positive"),
         (("full", "--target", "vllm==0.23.0"), "needs a target in this process"),
+        (("--bug", "none-such"), "no bug is called 'none-such'"),
+        (("full", *SMALL, "--page", "no/such/place"), "cannot be written"),
     ],
 )
 def test_what_cannot_be_asked_is_one_line(kvref: Kvref, asked: tuple[object, ...], words: str) -> None:

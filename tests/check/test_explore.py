@@ -1,60 +1,97 @@
-"""Every small state is visited, names do not count, and what is wrong is found in the shortest way."""
+"""Every small state is visited, and what is wrong is found in the shortest way."""
 
-from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
 from invariants.view import View
-from kvref.check.canonical import Contents, canonical
-from kvref.check.configurations import GROUPS, scope
+from kvref.check import explore as exploring
+from kvref.check import moves as alphabet
+from kvref.check.configurations import SETUPS, Size, scope_called
 from kvref.check.explore import explore
+from kvref.check.image import Image
 from kvref.check.moves import Scope
-from kvref.compare import differences
-from kvref.operations import (
-    Allocate,
-    AppendTokens,
-    Configuration,
-    Free,
-    FullGroup,
-    Lookup,
-    NewRequest,
-    NewStep,
-    Observation,
-    Operation,
-    StepEnds,
-)
-from kvref.protocol import Scheduler
+from kvref.check.playing import Playing, start
+from kvref.compare import Difference, differences
+from kvref.operations import Free, NewRequest, Observation, Operation, Trace
 from kvref.targets.optimized import OptimizedSession
 from kvref.targets.picture import Picture
 from kvref.targets.reference import ReferenceSession
 
-SMALL = Configuration((FullGroup(1),), 3, 3, 1, 1, log_stats=False)
+LEAST = Size(letters=1, by_hand=False)
+ENOUGH = 300
 
 
-def small(name: str) -> Scope:
-    return scope(name, blocks=2, requests=1, tokens=2, letters=1, by_hand=True)
+def _least(name: str) -> Scope:
+    return scope_called(name, LEAST)
 
 
-@pytest.mark.parametrize("name", GROUPS)
-def test_the_optimized_manager_agrees_in_every_state_of_one_short_request(name: str) -> None:
-    seen = explore(small(name), ReferenceSession, OptimizedSession)
-    assert seen.complete
+@pytest.mark.parametrize("name", SETUPS)
+def test_the_optimized_manager_agrees_in_every_configuration_for_a_while(name: str) -> None:
+    seen = explore(_least(name), ReferenceSession, OptimizedSession, most_transitions=ENOUGH)
+    assert seen.ending in ("exhausted", "bound")
     assert not seen.wrong
-    assert seen.transitions >= seen.states > 1
+    assert seen.states > 10
 
 
-def test_more_token_values_and_requests_are_more_states() -> None:
-    fewer = explore(small("full"), ReferenceSession, ReferenceSession)
-    wider = scope("full", blocks=2, requests=1, tokens=2, letters=2, by_hand=True)
-    assert explore(wider, ReferenceSession, ReferenceSession).states > fewer.states
+def test_what_is_exhausted_is_said() -> None:
+    seen = explore(_least("full"), ReferenceSession, OptimizedSession)
+    assert seen.ending == "exhausted"
+    again = explore(_least("full"), ReferenceSession, OptimizedSession, seen.transitions + 1)
+    assert (again.states, again.ending) == (seen.states, "exhausted")
 
 
-def test_a_bound_on_states_ends_the_check_unfinished() -> None:
-    wide = scope("full", blocks=2, requests=2, tokens=3, letters=2, by_hand=True)
-    seen = explore(wide, ReferenceSession, ReferenceSession, most_states=50)
-    assert not seen.complete
-    assert not seen.wrong
+def test_a_bound_on_transitions_ends_the_check_unfinished() -> None:
+    seen = explore(_least("full/two"), ReferenceSession, ReferenceSession, most_transitions=50)
+    assert seen.ending == "bound"
+    assert 50 <= seen.transitions < 80
+
+
+def test_more_token_values_blocks_and_requests_are_more_states() -> None:
+    def states(**more: int) -> int:
+        asked = replace(LEAST, **more)  # type: ignore[arg-type] # counts
+        return explore(scope_called("full", asked), ReferenceSession, ReferenceSession, 4000).states
+
+    assert states() < min(states(letters=2), states(blocks=3), states(requests=2))
+
+
+def test_moves_that_are_left_out_for_their_names_lead_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = scope_called("full", Size(letters=2, by_hand=False))
+    seen = explore(wide, ReferenceSession, ReferenceSession)
+
+    def all_texts(scope: Scope, _letters: frozenset[int], length: int) -> object:
+        return product(range(scope.letters), repeat=length)
+
+    monkeypatch.setattr(alphabet, "_texts", all_texts)
+    every = explore(wide, ReferenceSession, ReferenceSession)
+    assert every.transitions > seen.transitions
+    assert (every.states, every.depth) == (seen.states, seen.depth)
+
+
+@pytest.mark.parametrize("ahead", [0, 10, 4000])
+def test_going_back_is_as_good_as_starting_over(ahead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every state is made anew from the beginning, and looks as it did when it was come back to."""
+    monkeypatch.setattr(exploring, "MOST_AHEAD", ahead)
+    scope = _least("sliding/two")
+    search = exploring._Search(scope, ReferenceSession, OptimizedSession)
+    compared = []
+    usual = exploring._Search._go_to
+
+    def go_to(self: exploring._Search, at: int) -> Image:
+        image = usual(self, at)
+        came_back = self._fingerprint()
+        playing, self._playing = self._playing, start(scope, ReferenceSession, OptimizedSession)
+        for move in self._path(at):
+            self._playing.make(move)
+        compared.append((came_back, self._fingerprint()))
+        self._playing = playing
+        return image
+
+    monkeypatch.setattr(exploring._Search, "_go_to", go_to)
+    search.run(800, lambda _: None)
+    assert len(compared) > 80
+    assert all(back == anew for back, anew in compared)
 
 
 class _ForgetsToQueue(OptimizedSession):
@@ -71,8 +108,18 @@ class _ForgetsToQueue(OptimizedSession):
         return replace(seen, free_queue=seen.free_queue[:-1]) if self.freed else seen
 
 
+class _Raises(OptimizedSession):
+    """A manager that raises at the first free."""
+
+    def apply(self, operation: Operation) -> Observation:
+        if not isinstance(operation, Free):
+            return super().apply(operation)
+        raise ValueError("what\never")
+
+
 def test_what_is_wrong_is_reached_by_a_shortest_way() -> None:
-    seen = explore(small("full"), ReferenceSession, _ForgetsToQueue)
+    seen = explore(_least("full"), ReferenceSession, _ForgetsToQueue)
+    assert seen.ending == "counterexample"
     assert seen.trace is not None
     # A request arrives and is freed: nothing shorter frees anything.
     assert [type(operation) for operation in seen.trace.operations] == [NewRequest, Free]
@@ -80,7 +127,7 @@ def test_what_is_wrong_is_reached_by_a_shortest_way() -> None:
 
 
 def test_a_counterexample_is_a_trace_that_shows_it_again() -> None:
-    seen = explore(small("full"), ReferenceSession, _ForgetsToQueue)
+    seen = explore(_least("full"), ReferenceSession, _ForgetsToQueue)
     assert seen.trace is not None
     mine, theirs = ReferenceSession(seen.trace.configuration), _ForgetsToQueue(seen.trace.configuration)
     for operation in seen.trace.operations:
@@ -88,51 +135,40 @@ def test_a_counterexample_is_a_trace_that_shows_it_again() -> None:
     assert tuple(differences(*pictures)) == seen.wrong
 
 
-def _played(names: Sequence[str], tokens: Sequence[int]) -> bytes:
-    """A request of two tokens runs to its first output, another waits."""
-    first, second = names
-    one, other = tokens
-    operations = (
-        NewRequest(first, (one, other)),
-        NewRequest(second, (other,)),
-        NewStep(),
-        Lookup(first, 0),
-        Allocate(first, 0, 2, hit=0),
-        StepEnds(),
-    )
-    session, scheduler = ReferenceSession(SMALL), Scheduler(3, 0)
-    for operation in operations:
-        scheduler.record(operation, session.apply(operation))
-    texts = {first: (one, other), second: (other,)}
-    contents = Contents(SMALL)
-    for text in texts.values():
-        contents.note(text)
-    return canonical(session.view(), scheduler, texts, contents)
+def test_a_manager_that_raises_is_wrong_in_one_line() -> None:
+    seen = explore(_least("full"), ReferenceSession, _Raises)
+    assert [found.actual for found in seen.wrong] == ["ValueError: what"]
 
 
-def test_states_that_differ_in_names_are_one() -> None:
-    assert _played(("a", "b"), (5, 7)) == _played(("z", "y"), (1, 0))
+def test_a_broken_invariant_is_wrong_though_both_agree() -> None:
+    seen = explore(_least("full"), _ForgetsToQueue, _ForgetsToQueue)
+    assert {found.what for found in seen.wrong} >= {"free-iff-unused"}
 
 
-def test_states_that_differ_in_equal_tokens_are_two() -> None:
-    assert _played(("a", "b"), (5, 7)) != _played(("a", "b"), (5, 5))
+def test_an_interrupt_ends_the_check_with_what_was_reached() -> None:
+    def interrupt(seen: exploring.Explored) -> None:
+        if seen.transitions > 100:
+            raise KeyboardInterrupt
+
+    seen = explore(_least("full/two"), ReferenceSession, OptimizedSession, on_state=interrupt)
+    assert seen.ending == "interrupt"
+    assert 100 < seen.transitions < 150
+    assert seen.memory > 0
 
 
-def test_a_token_more_is_another_state() -> None:
-    session, scheduler = ReferenceSession(SMALL), Scheduler(3, 0)
-    contents = Contents(SMALL)
-    contents.note((5, 7))
-    seen = set()
-    texts: dict[str, tuple[int, ...]] = {"a": (5,)}
-    for operation in (
-        NewRequest("a", (5,)),
-        NewStep(),
-        Allocate("a", 0, 1),
-        StepEnds(),
-        AppendTokens("a", (7,)),
-    ):
-        scheduler.record(operation, session.apply(operation))
-        if isinstance(operation, AppendTokens):
-            texts = {"a": (5, 7)}
-        seen.add(canonical(session.view(), scheduler, texts, contents))
-    assert len(seen) == 5
+def test_whoever_comes_later_has_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search gives names again, a trace does not."""
+    arrivals = 3
+
+    def wrong_at_the_third(self: Playing, operation: Operation) -> tuple[Observation, list[Difference]]:
+        observation, _ = usual(self, operation)
+        count = getattr(self, "arrivals", 0) + isinstance(operation, NewRequest)
+        self.arrivals = count  # type: ignore[attr-defined] # put back with everything else
+        return observation, [Difference("arrivals", "two", "three")] if count == arrivals else []
+
+    usual = Playing.perform
+    monkeypatch.setattr(Playing, "perform", wrong_at_the_third)
+    seen = explore(_least("full/two"), ReferenceSession, ReferenceSession, 3000)
+    assert isinstance(seen.trace, Trace)
+    names = [one.request for one in seen.trace.operations if isinstance(one, NewRequest)]
+    assert names == ["r0", "r1", "r2"]
