@@ -100,13 +100,14 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
         yield ast.copy_location(ast.Call(ast.Name("list", ast.Load()), node.args, []), node)
 
 
-class _Replace(ast.NodeTransformer):
+class Replace(ast.NodeTransformer):
     """Replaces one node of a tree."""
 
     def __init__(self, old: ast.AST, new: ast.AST) -> None:
         self.old, self.new = old, new
 
     def visit(self, node: ast.AST) -> ast.AST:
+        """The new node for the old, all else as it was."""
         return self.new if node is self.old else self.generic_visit(node)
 
 
@@ -137,7 +138,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
         places = [(s, n, new) for s in statements(tree) for n in own_nodes(s) for new in changes(n)]
         statement, node, new = places[wanted]
         before = ast.unparse(statement).splitlines()
-        mutated = _Replace(node, new).visit(tree)
+        mutated = Replace(node, new).visit(tree)
         source = ast.unparse(ast.fix_missing_locations(mutated))
         after = ast.unparse(new if node is statement else statement).splitlines()
         line = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)

@@ -7,6 +7,7 @@ before it; which blocks an allocation took follows from what left the free queue
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from operator import is_
 from typing import ParamSpec, TypeVar, cast
 
 from invariants.history import History, Hit
@@ -31,7 +32,7 @@ def once_a_step(work: Callable[P, T]) -> Callable[P, T]:
     def asked(*args: P.args, **named: P.kwargs) -> T:
         nonlocal last
         given = (*args, *named.values())
-        if last is None or [*map(id, last[0])] != [*map(id, given)]:
+        if last is None or not all(map(is_, last[0], given)):
             last = given, work(*args, **named)
         return last[1]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from invariants.allocation import computed_tokens, taken_blocks
+from invariants.allocation import computed_tokens, once_a_step, taken_blocks
 from invariants.history import History, Identity
 from invariants.protocols import step_invariant
 from invariants.references import entries
@@ -10,26 +10,35 @@ from invariants.step import Allocate, Cache, Step
 from invariants.view import View
 from spec.units import NULL_BLOCK
 
+KEYING = (Allocate, Cache)
+"""What gives blocks their keys."""
+
 Given = tuple[int, bytes, str, int, int]
 """A block that was given a key, the key, and the table entry (request, group, index) that holds it."""
 
 
-def newly_keyed(before: View, step: Step, after: View, history: History) -> Iterator[Given]:
+def newly_keyed(before: View, step: Step, after: View, history: History) -> list[Given]:
     """The blocks that got a key in the step and stand in the acting request's tables."""
     action = step.action
-    if not isinstance(action, Allocate | Cache):
-        return
-    keyed = {b for b, key in enumerate(after.keys) if key is not None and key != before.keys[b]}
+    return _keyed_by(before, action, after, history) if isinstance(action, KEYING) else []
+
+
+@once_a_step
+def _keyed_by(before: View, action: Allocate | Cache, after: View, history: History) -> list[Given]:
+    keys = after.keys
+    keyed: set[int] = set()
+    if before.keys is not keys:
+        keyed.update([b for b, key in enumerate(keys) if key is not None and key != before.keys[b]])
     if isinstance(action, Allocate):
-        taken = taken_blocks(before, action, after, history)
-        keyed |= {block for block in taken if after.keys[block] is not None}
+        keyed.update([b for b in taken_blocks(before, action, after, history) if keys[b] is not None])
     if not keyed:
-        return
-    for group, table in enumerate(after.tables.get(action.request, [])):
-        for index, block in enumerate(table):
-            key = after.keys[block] if block in keyed else None
-            if key is not None:
-                yield block, key, action.request, group, index
+        return []
+    return [
+        (block, key, action.request, group, index)
+        for group, table in enumerate(after.tables.get(action.request, []))
+        for index, block in enumerate(table)
+        if block in keyed and (key := keys[block]) is not None
+    ]
 
 
 @step_invariant("cached-blocks-are-full", "keys")
@@ -40,7 +49,7 @@ def cached_blocks_are_full(before: View, step: Step, after: View, history: Histo
     """
     if before.keys == after.keys:
         return
-    given = list(newly_keyed(before, step, after, history))
+    given = newly_keyed(before, step, after, history)
     named = {block for block, *_ in given}
     for block, (old, new) in enumerate(zip(before.keys, after.keys, strict=True)):
         if new not in (None, old) and block not in named:

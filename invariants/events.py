@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 
 from invariants.history import EventCounts, History
 from invariants.protocols import step_invariant
@@ -15,9 +16,14 @@ def cached(view: View) -> EventCounts:
     """How many blocks can be found, by (event hash, group) [HASH-9, HASH-11]."""
     counts: EventCounts = Counter()
     for key, holders in view.prefix_map:
-        name = BlockKey(key)
-        counts[event_hash(hash_of(name)), group_of(name)] += len(holders)
+        counts[_name(key)] += len(holders)
     return counts
+
+
+@lru_cache(maxsize=1 << 12)
+def _name(key: bytes) -> tuple[int, int]:
+    name = BlockKey(key)
+    return event_hash(hash_of(name)), group_of(name)
 
 
 @step_invariant("events-replay-the-map", of=None)

@@ -37,6 +37,9 @@ from spec.arithmetic import full_blocks
 from spec.content import Extras, Span, extras_of
 from spec.units import Tokens
 
+PLAIN = Extras()
+"""Those of tokens alone."""
+
 EventCounts = Counter[tuple[int, int]]
 """How many blocks a consumer of events believes cached, by (event hash, group)."""
 
@@ -81,6 +84,11 @@ class RequestRecord:
     contents: list[int] = field(default_factory=list)
     formats: list[int] = field(default_factory=list)
     found: Hit | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but tokens decides its content."""
+        return not (self.adapter is not None or self.salt or self.spans or self.rows is not None)
 
     def extras(self, start: Tokens, end: Tokens) -> Extras:
         """What besides tokens decides the content of [start, end) [HASH-4].
@@ -179,16 +187,17 @@ class History:
         if not self.setting.caching:
             return
         size = self.setting.hash_block_size
-        resumed = bool(record.formats)
+        resumed, is_plain = bool(record.formats), record.is_plain
         for index in range(min(len(record.contents), len(record.formats)), len(record.tokens) // size):
             start, end = Tokens(index * size), Tokens((index + 1) * size)
             tokens = tuple(record.tokens[start:end])
             if index == len(record.contents):
                 parent = record.contents[-1] if index else None
-                record.contents.append(self._number(("content", parent, tokens, record.extras(start, end))))
+                extras = PLAIN if is_plain else record.extras(start, end)
+                record.contents.append(self._number(("content", parent, tokens, extras)))
             if index == len(record.formats):
                 parent = record.formats[-1] if index else None
-                shown = record.format_extras(start, end, resumed=resumed)
+                shown = () if is_plain else record.format_extras(start, end, resumed=resumed)
                 record.formats.append(self._number(("format", parent, tokens, shown)))
 
     def _number(self, chain: Hashable) -> int:

@@ -66,7 +66,8 @@ class _OfState:
     predicate: StatePredicate
 
     def __call__(self, view: View, setting: Setting, /) -> list[Violation]:
-        return [Violation(self.id, message) for message in self.predicate(view, setting)]
+        messages = [*self.predicate(view, setting)]
+        return [Violation(self.id, message) for message in messages] if messages else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ class _OfStep:
         return self.actions is None or action in self.actions or not self.parts.isdisjoint(changed)
 
     def __call__(self, before: View, step: Step, after: View, history: History, /) -> list[Violation]:
-        return [Violation(self.id, message) for message in self.predicate(before, step, after, history)]
+        messages = [*self.predicate(before, step, after, history)]
+        return [Violation(self.id, message) for message in messages] if messages else []
 
 
 def state_invariant(name: str, *parts: Part) -> Callable[[StatePredicate], StateInvariant]:

@@ -50,10 +50,16 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 
 def changed(before: View, after: View) -> tuple[Part, ...]:
-    """The parts that differ."""
+    """The parts that differ. Views mostly share those that do not, which then need no closer look."""
     if before is after:
         return ()
-    return tuple([part for part in PARTS if getattr(before, part) != getattr(after, part)])
+    return tuple(
+        [
+            part
+            for part in PARTS
+            if (old := getattr(before, part)) is not (new := getattr(after, part)) and old != new
+        ]
+    )
 
 
 @dataclass(frozen=True, slots=True)

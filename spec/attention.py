@@ -54,7 +54,8 @@ class Attention(ABC):
         matched; it is then not part of the hit.
 
         pre: length >= 0 and length % self.block_size == 0
-        post: all(i * self.block_size >= length for i in __return__)
+        post: __return__.start * self.block_size == length
+        post: len(__return__) == (0 if isinstance(self, MambaState) else 1)
         """
         following = full_blocks(length, self.block_size)
         return range(following, following + 1)
@@ -79,7 +80,7 @@ class FullAttention(Attention):
         """All blocks before `length` [FULL-1].
 
         pre: length >= 0 and length % self.block_size == 0
-        post: __return__ == range(0, length // self.block_size)
+        post: __return__.start == 0
         """
         return range(full_blocks(length, self.block_size))
 
@@ -125,7 +126,7 @@ class SlidingWindowAttention(Attention):
 
         pre: length >= 0 and length % self.block_size == 0
         post: __return__.stop == length // self.block_size
-        post: all((i + 1) * self.block_size > length - self.window + 1 for i in __return__)
+        post: len(__return__) == 0 or (__return__.start + 1) * self.block_size > length - self.window + 1
         post: __return__.start * self.block_size <= max(0, length - self.window + 1)
         """
         return range(self.skipped_blocks(length), full_blocks(length, self.block_size))
@@ -163,6 +164,7 @@ class ChunkedLocalAttention(Attention):
         post: __return__.stop == length // self.block_size
         post: length % self.chunk != 0 or len(__return__) == 0
         post: __return__.start * self.block_size <= length - length % self.chunk
+        post: len(__return__) == 0 or (__return__.start + 1) * self.block_size > length - length % self.chunk
         """
         return range(self.skipped_blocks(length), full_blocks(length, self.block_size))
 
@@ -221,8 +223,9 @@ class MambaState(Attention):
         Observed to subtract the number of speculative *blocks* from a number of tokens [MAMBA-2].
 
         pre: computed >= 0
-        post: __return__ == 0 or computed - __return__ == self.speculative_blocks
         post: 0 <= __return__ <= computed
+        post: computed - __return__ <= self.speculative_blocks
+        post: __return__ == 0 or computed - __return__ == self.speculative_blocks
         """
         return Tokens(max(0, computed - self.speculative_blocks))
 
@@ -249,7 +252,7 @@ class CrossAttention(Attention):
         """Encoder content, which no prefix of decoder tokens provides [CROSS-3].
 
         pre: length >= 0 and length % self.block_size == 0
-        post: __return__.stop == length // self.block_size
+        post: __return__.start == 0
         """
         return range(full_blocks(length, self.block_size))
 

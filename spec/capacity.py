@@ -28,7 +28,8 @@ class Step:
     computed (`local` found here, `external` brought by a connector) | new | lookahead.
     `slots` counts all of them, clipped to the model's length; `main` leaves the lookahead out.
 
-    inv: min(self.local, self.external, self.main, self.slots, self.encoder) >= 0
+    inv: self.local >= 0 and self.external >= 0
+    inv: self.main >= 0 and self.slots >= 0 and self.encoder >= 0
     """
 
     local: Tokens
@@ -72,7 +73,11 @@ def binding(attention: Attention, hits: Blocks, step: Step) -> Binding:
     Cross attention binds nothing [CROSS-2].
 
     pre: hits >= 0
-    post: __return__.length == max(__return__.nulls, 0 if __return__.length == 0 else hits) + __return__.external
+    post: isinstance(attention, CrossAttention) or __return__.nulls == attention.skipped_blocks(step.computed)
+    post: __return__.length == (0 if isinstance(attention, CrossAttention) else max(__return__.nulls, hits) + __return__.external)
+    post: __return__.external == 0 or 0 <= __return__.length * attention.block_size - step.computed < attention.block_size
+    post: __return__.external == 0 or step.external > 0
+    post: __return__.external > 0 or step.external == 0 or not attention.keeps_every_token or __return__.length == 0 or __return__.length * attention.block_size >= step.computed
     """
     if isinstance(attention, CrossAttention):
         return Binding(Blocks(0), Blocks(0), Blocks(0))
@@ -88,7 +93,8 @@ def binding(attention: Attention, hits: Blocks, step: Step) -> Binding:
 def table_length(attention: Attention, step: Step) -> Blocks:
     """How many entries a table needs for the slots of `step` [NEED-1, GET-1, MAMBA-5, MAMBA-6, CROSS-1].
 
-    post: __return__ >= 0
+    post: isinstance(attention, MambaState) or 0 <= __return__ * attention.block_size - (step.encoder if isinstance(attention, CrossAttention) else step.slots) < attention.block_size
+    post: not isinstance(attention, MambaState) or 0 <= (__return__ - attention.speculative_blocks) * attention.block_size - (step.main if isinstance(attention, AlignedMambaState) else step.slots) < attention.block_size
     """
     if isinstance(attention, AlignedMambaState):
         states = covering_blocks(step.main, attention.block_size)
@@ -109,7 +115,12 @@ def growth(attention: Attention, held: Blocks, step: Step, *, grown_before: bool
 
     pre: held >= 0
     post: __return__.length == held + __return__.nulls + len(__return__.moved) + __return__.taken
-    post: __return__.taken >= 0 and __return__.nulls >= 0 and __return__.length >= held
+    post: __return__.length == max(held, table_length(attention, step))
+    post: __return__.taken >= 0 and __return__.nulls >= 0
+    post: isinstance(attention, AlignedMambaState) or __return__.nulls == len(__return__.moved) == 0
+    post: not isinstance(attention, AlignedMambaState) or __return__.taken <= attention.speculative_blocks + 1 - len(__return__.moved)
+    post: not (grown_before and __return__.nulls > 0) or len(__return__.moved) == min(held, attention.speculative_blocks)
+    post: len(__return__.moved) == 0 or (grown_before and 0 <= __return__.moved.start and __return__.moved.stop <= held)
     """
     length = table_length(attention, step)
     if length <= held:
@@ -133,7 +144,10 @@ def most_held(
     still read can lie in the middle of a block [Q-51].
 
     pre: batched_tokens >= 0 and model_tokens >= 0 and lookahead >= 0
-    post: __return__ is None or __return__ * attention.block_size <= model_tokens + 2 * attention.block_size
+    post: (__return__ is None) == (not isinstance(attention, (SlidingWindowAttention, ChunkedLocalAttention)))
+    post: __return__ is None or (__return__ - 2) * attention.block_size < model_tokens
+    post: not isinstance(attention, SlidingWindowAttention) or 0 <= (__return__ - 1) * attention.block_size - min(attention.window - 1 + batched_tokens + lookahead, model_tokens) < attention.block_size
+    post: not isinstance(attention, ChunkedLocalAttention) or 0 <= __return__ * attention.block_size - min(attention.chunk + batched_tokens + lookahead, model_tokens) < 2 * attention.block_size
     """
     if isinstance(attention, SlidingWindowAttention):
         still_read, ragged = attention.window - 1, True
@@ -154,6 +168,7 @@ def admission_need(wanted: Blocks, held: Blocks, cap: Blocks | None) -> Blocks:
     pre: wanted >= 0 and held >= 0
     post: 0 <= __return__ <= wanted
     post: cap is None or __return__ + held <= max(cap, held)
+    post: __return__ == wanted or (cap is not None and __return__ + held >= cap)
     """
     return wanted if cap is None else Blocks(min(wanted, max(0, cap - held)))
 

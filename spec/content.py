@@ -35,7 +35,7 @@ class Span:
         """Whether any of the item's tokens lies in [start, end) [HASH-5].
 
         pre: 0 <= start < end
-        post: not __return__ or (self.offset < end and start < self.offset + self.length)
+        post: __return__ == (self.length > 0 and self.offset < end and start < self.offset + self.length)
         """
         return max(start, self.offset) < min(end, self.offset + self.length)
 
@@ -68,8 +68,10 @@ def extras_of(
     once, in the first block: every later block inherits it through the chain.
 
     pre: 0 <= start < end
-    post: (__return__.salt is None) == (start > 0 or not salt)
-    post: len(__return__.spans) <= len(spans)
+    post: __return__.salt == (None if start > 0 or not salt else salt)
+    post: __return__.adapter == adapter and __return__.embeddings is None
+    post: [name for name, _ in __return__.spans] == [s.identifier for s in spans if s.overlaps(start, end)]
+    post: all(offset + start in [s.offset for s in spans] for _, offset in __return__.spans)
     """
     return Extras(
         adapter=adapter,
@@ -85,6 +87,9 @@ def chain(tokens: Sequence[int], block_size: Tokens, extras: Sequence[Extras]) -
 
     pre: block_size > 0 and len(extras) == len(tokens) // block_size
     post: len(__return__) == len(tokens) // block_size
+    post: [token for own in __return__ for token in own.tokens] == list(tokens[:len(__return__) * block_size])
+    post: [own.extras for own in __return__] == list(extras)
+    post: [own.parent for own in __return__] == [None, *__return__][:len(__return__)]
     """
     contents: list[Content] = []
     for index in range(full_blocks(Tokens(len(tokens)), block_size)):
@@ -119,6 +124,7 @@ def group_of(key: BlockKey) -> GroupId:
 
     pre: len(key) >= GROUP_ID_BYTES
     post: 0 <= __return__ < 2**32
+    post: key.endswith(__return__.to_bytes(4, "big"))
     """
     return GroupId(int.from_bytes(key[-GROUP_ID_BYTES:], "big"))
 
@@ -128,6 +134,8 @@ def coarse_hash(fine: Sequence[BlockHash], index: int, blocks_a_block: int) -> B
 
     pre: index >= 0 and blocks_a_block > 0 and (index + 1) * blocks_a_block <= len(fine)
     post: len(__return__) == sum(len(h) for h in fine[index*blocks_a_block:(index+1)*blocks_a_block])
+    post: __return__.startswith(fine[index * blocks_a_block])
+    post: __return__.endswith(fine[(index + 1) * blocks_a_block - 1])
     """
     start = index * blocks_a_block
     return BlockHash(b"".join(fine[start : start + blocks_a_block]))
@@ -139,5 +147,6 @@ def event_hash(block_hash: BlockHash) -> int:
     For a coarse block that is the number of its last fine block [Q-14].
 
     post: 0 <= __return__ < 2**64
+    post: __return__ % 256 == (block_hash[-1] if block_hash else 0)
     """
     return int.from_bytes(block_hash[-8:], "big")

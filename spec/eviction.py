@@ -29,8 +29,9 @@ def queue_after(queue: Sequence[BlockId], release: Release, unused: set[BlockId]
     """The free queue after `release`, of which the `unused` blocks have no user left [POOL-7].
 
     pre: all(block not in queue for block in unused)
-    post: len(__return__) <= len(queue) + len(release.front) + len(release.back)
-    post: all(block in __return__ for block in queue)
+    post: len(__return__) == len(queue) + sum(block in unused for block in release.front + release.back)
+    post: __return__[sum(block in unused for block in release.front):][:len(queue)] == list(queue)
+    post: all(block in unused for block in __return__ if block not in queue)
     """
     front = [block for block in release.front if block in unused]
     back = [block for block in release.back if block in unused]
@@ -44,8 +45,8 @@ def release_on_free(
 
     Tail first, to the back; a sliding window puts its scratch blocks to the front.
 
-    post: len(__return__.front) + len(__return__.back) == sum(b != 0 for b in table)
-    post: isinstance(attention, SlidingWindowAttention) or not __return__.front
+    post: sorted(__return__.front + __return__.back) == sorted(b for b in table if b != 0)
+    post: isinstance(attention, SlidingWindowAttention) or list(__return__.back[::-1]) == [b for b in table if b != 0]
     """
     held = [block for block in reversed(table) if block != NULL_BLOCK]
     if not isinstance(attention, SlidingWindowAttention):
@@ -56,7 +57,8 @@ def release_on_free(
 def split_by_content(blocks: Sequence[BlockId], is_keyed: Callable[[BlockId], bool]) -> Release:
     """Blocks with content to the back, scratch blocks to the front [SKIP-3].
 
-    post: len(__return__.front) + len(__return__.back) == len(blocks)
+    post: list(__return__.front) == [block for block in blocks if block in __return__.front]
+    post: list(__return__.back) == [block for block in blocks if block not in __return__.front]
     """
     keyed = {block: is_keyed(block) for block in blocks}
     return Release(
@@ -82,6 +84,9 @@ def skipped_entries(attention: Attention, table: Sequence[BlockId], computed: To
     pre: computed >= 0
     post: all(table[i] != 0 for i in __return__.window + __return__.states)
     post: all((i + 1) * attention.block_size <= computed for i in __return__.window + __return__.states)
+    post: all(i > j for i, j in zip(__return__.window + __return__.states, (__return__.window + __return__.states)[1:]))
+    post: not __return__.states or isinstance(attention, AlignedMambaState)
+    post: not __return__.window or __return__.window[0] - __return__.window[-1] + 1 == len(__return__.window)
     """
     if isinstance(attention, MambaState):
         computed = attention.settled_tokens(computed)

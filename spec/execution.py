@@ -43,6 +43,8 @@ def positions_read(attention: Attention, start: Tokens, end: Tokens) -> range:
     pre: 0 <= start < end
     post: __return__.stop == end
     post: 0 <= __return__.start <= start
+    post: not attention.keeps_every_token or __return__.start == 0
+    post: __return__.start == 0 or not isinstance(attention, MambaState) or __return__.start == start - 1
     """
     return range(attention.skipped_tokens(start), end)
 
@@ -56,7 +58,8 @@ def state_entry(attention: MambaState, known: Tokens, end: Tokens, drafted: Bloc
 
     pre: 0 < known <= end and 0 <= drafted <= end - known
     post: __return__ >= drafted
-    post: (__return__ - drafted) * attention.block_size < end
+    post: (__return__ - drafted + 1) * attention.block_size >= (end if isinstance(attention, AlignedMambaState) else known)
+    post: (__return__ - drafted) * attention.block_size < (end if isinstance(attention, AlignedMambaState) else known)
     """
     last = end if isinstance(attention, AlignedMambaState) else known
     return Blocks(covering_blocks(last, attention.block_size) - 1 + drafted)

@@ -44,7 +44,7 @@ def candidate_lengths(num_tokens: Tokens, alignment: Tokens) -> range:
     """All lengths that a hit may have, longest first: 0 is always among them [HIT-7, INV-9].
 
     pre: num_tokens >= 0 and alignment > 0
-    post: __return__[-1] == 0
+    post: __return__[-1] == 0 and __return__.step == -alignment
     post: __return__[0] % alignment == 0
     post: __return__[0] <= max(0, num_tokens - 1) < __return__[0] + alignment
     """
@@ -59,6 +59,7 @@ def serves(group: SpecGroup, length: Tokens, limit: Tokens) -> bool:
 
     pre: 0 <= length <= limit and length % group.attention.block_size == 0
     post: __return__ or length > 0
+    post: not __return__ or length == 0 or not group.eagle or (length + len(group.attention.eagle_blocks(length)) * group.attention.block_size <= limit)
     """
     if length == 0:
         return True
@@ -82,6 +83,7 @@ def longest_hit(groups: Sequence[SpecGroup], num_tokens: Tokens, alignment: Toke
     pre: all(alignment % group.attention.block_size == 0 for group in groups)
     post: 0 <= __return__ <= max(0, num_tokens - 1)
     post: __return__ % alignment == 0
+    post: len(groups) > 0 or __return__ == 0
     """
     if not groups:
         return Tokens(0)

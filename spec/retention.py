@@ -37,6 +37,7 @@ class Retention:
         """The distance between regularly served lengths, None if only the prompt boundary is.
 
         post: __return__ is None or (__return__ > 0 and __return__ % self.alignment == 0)
+        post: (__return__ or 0) == (self.alignment if self.interval is None else self.interval)
         """
         if self.interval is None:
             return self.alignment
@@ -51,6 +52,7 @@ class Retention:
         post: (__return__ is None) == (self.interval is None)
         post: __return__ is None or 0 <= __return__ <= max(0, prompt_tokens - 1)
         post: __return__ is None or __return__ % self.alignment == 0
+        post: __return__ is None or prompt_tokens - 1 < __return__ + self.alignment
         """
         if self.interval is None:
             return None
@@ -61,6 +63,8 @@ class Retention:
 
         pre: length >= 0 and prompt_tokens >= 0
         post: not __return__ or (length > 0 and length % self.alignment == 0)
+        post: self.interval is not None or __return__ == (length > 0 and length % self.alignment == 0)
+        post: self.interval is None or __return__ == (length > 0 and (length == self.prompt_boundary(prompt_tokens) or (self.interval > 0 and length % self.interval == 0)))
         """
         segment = self.segment()
         regular = segment is not None and length % segment == 0
@@ -73,6 +77,9 @@ def is_needed_at(attention: Attention, *, eagle: bool, block: Blocks, length: To
     pre: block >= 0
     pre: length >= 0 and length % attention.block_size == 0
     post: not __return__ or length > 0
+    post: not __return__ or block * attention.block_size < length + (attention.block_size if eagle else 0)
+    post: __return__ or length == 0 or block not in attention.blocks_read(length)
+    post: __return__ or length == 0 or not eagle or block not in attention.eagle_blocks(length)
     """
     if length == 0:
         return False
@@ -94,6 +101,7 @@ def is_useful(
     pre: retention.alignment % attention.block_size == 0
     pre: block >= 0 and prompt_tokens >= 0 and horizon >= 0
     post: not __return__ or horizon >= retention.alignment
+    post: not __return__ or is_kept(attention, retention, eagle=eagle, block=block, prompt_tokens=prompt_tokens)
     """
     return any(
         retention.wants(Tokens(length), prompt_tokens)
@@ -147,6 +155,9 @@ def cacheable_tokens(
     pre: alignment > 0 and tokens >= 0
     post: 0 <= __return__ <= tokens
     post: not lone_group or __return__ == tokens
+    post: lone_group or __return__ > tokens - alignment
+    post: lone_group or eagle or __return__ % alignment == 0
+    post: lone_group or not eagle or __return__ in (0, tokens) or (__return__ - attention.block_size) % alignment == 0
     """
     if lone_group:
         return tokens

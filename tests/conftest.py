@@ -1,15 +1,29 @@
-"""Hypothesis draws the same examples in every run, so that a failure here is a failure everywhere."""
+"""Hypothesis draws the same examples in every run, so that a failure here is a failure everywhere.
+
+`pytest --hypothesis-profile=crosshair` lets CrossHair choose them: `make test-symbolic`.
+"""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from kvref.targets.vllm import environment
 from kvref.targets.vllm.target import VllmTarget
 
 settings.register_profile("kvref", derandomize=True, deadline=None)
 settings.load_profile("kvref")
+if find_spec("hypothesis_crosshair_provider"):
+    # Counted examples; a deadline that is never met, for the backend takes its own from it.
+    settings.register_profile(
+        "crosshair",
+        backend="crosshair",
+        max_examples=10,
+        deadline=10**8,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,178 @@
+"""Each invariant of a state finds a fault exactly where a plainer form of it is false.
+
+The invariants take short ways through the picture that a manager gives; here each is held against what its
+rule says of every block, over pictures of two blocks and the null block. What a step changes is too rich for
+CrossHair: those invariants rest on the tests beside them.
+"""
+
+from dataclasses import replace
+
+from invariants import Setting, View, free_queue, prefix_map, references, tables
+from invariants.setting import GroupSetting
+from spec.attention import FullAttention, SinkAttention, SlidingWindowAttention
+from spec.units import Blocks, Tokens
+
+BLOCKS = (1, 2)
+ENTRIES = 2
+FULL = GroupSetting(FullAttention(Tokens(1)))
+WINDOW = GroupSetting(SlidingWindowAttention(Tokens(1), Tokens(2)))
+SINK = GroupSetting(SinkAttention(Tokens(1), Tokens(1)))
+SETTING = Setting((FULL, WINDOW), Blocks(3), Tokens(8), Tokens(1), Tokens(1))
+EMPTY = View([0, 0, 0], [None, None, None], [1, 2], [], {}, {}, [], [], 0.0, None)
+
+
+def free_exactly_if_unused(one: int, two: int, first: int, second: int, aside: bool) -> bool:
+    """A block is queued once if it is unused and not set aside, else never [INV-1].
+
+    pre: 0 <= one <= 1 and 0 <= two <= 1 and 1 <= first <= 2 and 0 <= second <= 2
+    post: __return__
+    """
+    queue = [first] if second == 0 else [first, second]
+    view = replace(EMPTY, ref_counts=[0, one, two], free_queue=queue, reserved=[2] if aside else [])
+    unused = {1: one == 0, 2: two == 0 and not aside}
+    plain = all(queue.count(block) == int(unused[block]) for block in BLOCKS)
+    return (not free_queue.free_iff_unused(view, SETTING)) == plain
+
+
+def counted_as_often_as_used(one: int, two: int, first: int, second: int, other: int) -> bool:
+    """A block counts as many uses as tables have entries of it [INV-3].
+
+    pre: 0 <= one <= 2 and 0 <= two <= 1
+    pre: 0 <= first <= 2 and 0 <= second <= 2 and 0 <= other <= 2
+    post: __return__
+    """
+    held = {"a": [[first, second], []], "b": [[], [other]]}
+    view = replace(EMPTY, ref_counts=[0, one, two], tables=held)
+    plain = all([first, second, other].count(block) == view.ref_counts[block] for block in BLOCKS)
+    return (not references.count_equals_use(view, SETTING)) == plain
+
+
+def the_null_block_is_nothing(first: int, aside: int, keyed: bool) -> bool:
+    """The null block is neither queued nor set aside nor keyed [POOL-2].
+
+    pre: 0 <= first <= 2 and 0 <= aside <= 2
+    post: __return__
+    """
+    view = replace(EMPTY, free_queue=[first], reserved=[aside], keys=[b"k" if keyed else None, b"k", None])
+    return (not references.null_block_is_nothing(view, SETTING)) == (first > 0 and aside > 0 and not keyed)
+
+
+def sinks_are_held(first: int, second: int, used: bool, keyed: bool) -> bool:
+    """As many blocks are set aside as the sinks need, without use or content [SINK-1].
+
+    pre: 1 <= first <= 2 and 0 <= second <= 2
+    post: __return__
+    """
+    aside = [first] if second == 0 else [first, second]
+    view = replace(
+        EMPTY, reserved=aside, ref_counts=[0, int(used), 0], keys=[None, None, b"k" if keyed else None]
+    )
+    plain = len(aside) == 1 and not (first == 1 and used) and not (first != 1 and keyed)
+    return (not free_queue.reserved_are_held(view, replace(SETTING, groups=(SINK,)))) == plain
+
+
+def all_is_free_without_requests(queued: int, held: bool, sink: bool) -> bool:
+    """Without a request every block that is not set aside is free [INV-1, FREE-1].
+
+    pre: 0 <= queued <= 2
+    post: __return__
+    """
+    view = replace(EMPTY, free_queue=[1, 2][:queued], tables={"a": [[1]]} if held else {})
+    setting = replace(SETTING, groups=(SINK,)) if sink else SETTING
+    return (not free_queue.nothing_leaks(view, setting)) == (held or queued == (1 if sink else 2))
+
+
+def usage_is_the_share(one: int, two: int, aside: bool, halves: int) -> bool:
+    """The usage is the share of blocks that are used or set aside [USAGE-1, INV-12].
+
+    pre: 0 <= one <= 2 and 0 <= two <= 2 and 0 <= halves <= 2 and not (aside and two > 0)
+    post: __return__
+    """
+    usage = (0.0, 0.5, 1.0)[halves]
+    view = replace(EMPTY, ref_counts=[0, one, two], reserved=[2] if aside else [], usage=usage)
+    held = (1 if one > 0 else 0) + (1 if two > 0 or aside else 0)
+    return (not free_queue.usage_is_held_share(view, SETTING)) == (held == halves)
+
+
+def map_and_keys_agree(one: int, two: int, under_a: int, under_b: int) -> bool:
+    """A block has a key exactly if the map lists it, once, under that key [INV-4, MAP-4].
+
+    pre: 0 <= one <= 2 and 0 <= two <= 2 and 0 <= under_a <= 4 and 0 <= under_b <= 4
+    post: __return__
+    """
+    listings: tuple[list[int], ...] = ([], [1], [2], [1, 2], [1, 1])
+    names = (None, b"a", b"b")
+    listed = {b"a": listings[under_a], b"b": listings[under_b]}
+    view = replace(
+        EMPTY,
+        keys=[None, names[one], names[two]],
+        prefix_map=[(key, list(holders)) for key, holders in listed.items() if holders],
+    )
+    plain = all(
+        listed[key].count(block) == (1 if view.keys[block] == key else 0)
+        for key in listed
+        for block in BLOCKS
+    )
+    return (not prefix_map.map_and_blocks_agree(view, SETTING)) == plain
+
+
+def a_block_has_one_place(first: int, second: int, other: int) -> bool:
+    """A block stands once in a table, and in tables of one group [INV-3, INV-5].
+
+    pre: 0 <= first <= 2 and 0 <= second <= 2 and 0 <= other <= 2
+    post: __return__
+    """
+    view = replace(EMPTY, tables={"a": [[first, second], [other]]})
+    twice = first == second > 0
+    shared = other > 0 and other in (first, second)
+    found = (
+        not tables.one_entry_a_block(view, SETTING),
+        not tables.one_group_a_block(view, SETTING),
+    )
+    return found == (not twice, not shared)
+
+
+def nulls_are_in_front(first: int, second: int, third: int) -> bool:
+    """A window's table has its nulls in front, that of full attention has none [INV-7].
+
+    pre: 0 <= first <= 1 and 0 <= second <= 1 and 0 <= third <= 1
+    post: __return__
+    """
+    table = [first, second, third]
+    full, window = replace(SETTING, groups=(FULL,)), replace(SETTING, groups=(WINDOW,))
+    view = replace(EMPTY, tables={"a": [table]})
+    found = (not tables.nulls_come_first(view, full), not tables.nulls_come_first(view, window))
+    return found == (min(table) == 1, first <= second <= third)
+
+
+def only_what_was_offered_has_a_key(first: int, second: int, handled: int, one: bool, two: bool) -> bool:
+    """Entries that were not offered to the cache have no key, and only existing ones were [INV-6].
+
+    pre: 0 <= first <= 2 and 0 <= second <= 2 and 0 <= handled <= 3
+    post: __return__
+    """
+    view = replace(
+        EMPTY,
+        keys=[None, b"a" if one else None, b"b" if two else None],
+        tables={"a": [[first, second]]},
+        handled={"a": [handled]},
+    )
+    keyed = {0: False, 1: one, 2: two}
+    early = (handled < 1 and keyed[first]) or (handled < ENTRIES and keyed[second])
+    return (not tables.handled_within_table(view, replace(SETTING, groups=(FULL,)))) == (
+        handled <= ENTRIES and not early
+    )
+
+
+SMALLER = (
+    free_exactly_if_unused,
+    counted_as_often_as_used,
+    the_null_block_is_nothing,
+    sinks_are_held,
+    all_is_free_without_requests,
+    usage_is_the_share,
+    map_and_keys_agree,
+    a_block_has_one_place,
+    nulls_are_in_front,
+    only_what_was_offered_has_a_key,
+)
