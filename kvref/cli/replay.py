@@ -5,13 +5,15 @@ from typing import Literal
 
 import msgspec
 
-from kvref.cli.common import DIVERGED, agreed_terms, console, needing_torch, tell
+from kvref.cli.common import DIVERGED, agreed_terms, console, needing_torch, require_positive, tell
+from kvref.cli.loading import load
+from kvref.cli.replay_recording import RECORDED, replay_recording
 from kvref.cli.tested import Tested, as_asked
 from kvref.errors import UserError
 from kvref.fuzz.report import difference_table, tell_finding
 from kvref.judge import Judgement
 from kvref.operations import Trace
-from kvref.replay import read_trace
+from kvref.record.frames import is_recording
 from kvref.replay import replay as replay_trace
 from kvref.targets.base import Target
 from kvref.targets.reference import ReferenceSession
@@ -25,13 +27,15 @@ def replay(
     known: list[Path] | None = None,
     level: Literal["exact", "hits", "safe"] = "exact",
     until: int | None = None,
+    every: int = 1000,
 ) -> int:
-    """Replay a trace on a target, against the reference.
+    """Replay a trace or a recording on a target, against the reference.
 
     Parameters
     ----------
     trace
-        A JSON file, as `kvref fuzz` writes it.
+        A JSON file, as `kvref fuzz` writes it, or a recording, as `kvref record` does. With `--target
+        recorded`, what the recorded engine itself returned is held against the reference.
     against
         Another target to hold it against, instead of the reference.
     known
@@ -42,8 +46,15 @@ def replay(
         compares hit lengths, admissions and refusals, too.
     until
         The last operation to perform, by its line: 0 is the first.
+    every
+        Of a recording, states are compared behind every so many operations, and what is returned always.
     """
-    loaded = read_trace(trace)
+    require_positive(every, "--every")
+    if level == "exact" and against is None and not known and is_recording(trace):
+        return replay_recording(trace, tested, until, every)
+    if tested.target == RECORDED:
+        raise UserError(f"--target {RECORDED} is for recordings, at level exact, against the reference")
+    loaded = load(trace, until)
     if until is not None:
         if not 0 <= until < len(loaded.operations):
             raise UserError(f"--until {until}: {trace} has operations 0 to {len(loaded.operations) - 1}")

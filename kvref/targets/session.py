@@ -89,6 +89,11 @@ class ApiSession(ABC):
             operation.reserved,
         )
 
+    def forget(self, name: str) -> None:
+        """The caller lets go of a request, which will not come again."""
+        self.requests.pop(name, None)
+        self._found.pop(name, None)
+
     def apply(self, operation: Operation) -> Observation:
         """Perform the operation [OBS-1]."""
         try:

@@ -16,9 +16,7 @@ def variables(folder: Path, packages: Path | None = None) -> dict[str, str]:
 
     It sees the `packages` of another release of vLLM before those of its interpreter.
     """
-    for package in (kvref, spec, invariants):
-        source = Path(str(package.__file__)).parent
-        (folder / source.name).symlink_to(source)
+    link_source(folder)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VLLM"))}
     return kept | {
         "PYTHONPATH": str(folder) if packages is None else f"{folder}{os.pathsep}{packages}",
@@ -28,3 +26,10 @@ def variables(folder: Path, packages: Path | None = None) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "CUDA_VISIBLE_DEVICES": "",
     }
+
+
+def link_source(folder: Path) -> None:
+    """Link the source into `folder`."""
+    for package in (kvref, spec, invariants):
+        source = Path(str(package.__file__)).parent
+        (folder / source.name).symlink_to(source)

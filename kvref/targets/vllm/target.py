@@ -29,6 +29,7 @@ from kvref.targets.vllm.worker import (
     MEASURES,
     Answer,
     Apply,
+    ApplyAll,
     Hello,
     Look,
     Looked,
@@ -41,6 +42,7 @@ from kvref.targets.vllm.worker import (
     Refused,
     Run,
     Seen,
+    SeenAll,
     Show,
     Shown,
 )
@@ -144,6 +146,16 @@ class VllmTarget:
             raise self._misfit()
         return answer.observation
 
+    def perform_all(
+        self, session: "LiveSession", operations: Sequence[Operation], gone: Sequence[str]
+    ) -> list[Observation]:
+        """Perform many operations of the live session, and let go of requests behind them."""
+        self._require(session)
+        answer = self._ask(ApplyAll(tuple(operations), tuple(gone)))
+        if not isinstance(answer, SeenAll):
+            raise self._misfit()
+        return list(answer.observations)
+
     def look(self, session: "LiveSession") -> View:
         """Picture the live session. Raises UnpicturableError."""
         self._require(session)
@@ -222,6 +234,10 @@ class LiveSession:
     def apply(self, operation: Operation) -> Observation:
         """Perform the operation. What vLLM raised is told in the observation."""
         return self._target.perform(self, operation)
+
+    def apply_all(self, operations: Sequence[Operation], gone: Sequence[str]) -> list[Observation]:
+        """Perform many operations in one round trip, and let go of the requests that are gone behind them."""
+        return self._target.perform_all(self, operations, gone)
 
     def view(self) -> View:
         """The manager's state, now. Raises UnpicturableError if this release keeps it otherwise."""

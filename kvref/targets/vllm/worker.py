@@ -16,7 +16,7 @@ from kvref.errors import ConfigurationError, UnpicturableError
 from kvref.operations import Configuration, Observation, Operation, Trace
 from kvref.targets.base import CaseResult, picture_case, run_case
 from kvref.targets.capabilities import Capabilities
-from kvref.targets.picture import Opener, Session
+from kvref.targets.picture import Opener, Session, apply_all
 from kvref.targets.vllm.line_coverage import FileCoverage, Measurement
 
 LENGTH_BYTES = 4
@@ -54,6 +54,13 @@ class Apply(msgspec.Struct, tag=True):
     """Perform one operation on the manager that was built last."""
 
     operation: Operation
+
+
+class ApplyAll(msgspec.Struct, tag=True):
+    """Perform many operations on the manager that was built last, and let go of these requests behind them."""
+
+    operations: tuple[Operation, ...]
+    gone: tuple[str, ...]
 
 
 class Look(msgspec.Struct, tag=True):
@@ -103,19 +110,29 @@ class Seen(msgspec.Struct, tag=True):
     observation: Observation
 
 
+class SeenAll(msgspec.Struct, tag=True):
+    """What many operations returned, up to the first that raised."""
+
+    observations: tuple[Observation, ...]
+
+
 class Looked(msgspec.Struct, tag=True):
     """The manager's state, as msgpack."""
 
     view: msgspec.Raw
 
 
-Question = Run | Show | Open | Apply | Look | Measure
-Answer = Hello | Ran | Shown | Opened | Refused | Seen | Looked | Measured
+Question = Run | Show | Open | Apply | ApplyAll | Look | Measure
+Answer = Hello | Ran | Shown | Opened | Refused | Seen | SeenAll | Looked | Measured
 
 
 def write_message(stream: IO[bytes], message: Question | Answer) -> None:
     """Send one message."""
-    body = msgspec.msgpack.encode(message)
+    write_bytes(stream, msgspec.msgpack.encode(message))
+
+
+def write_bytes(stream: IO[bytes], body: bytes) -> None:
+    """Send the body of a message."""
     stream.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
     stream.flush()
 
@@ -139,6 +156,8 @@ class Desk:
         match question:
             case Apply(operation=operation):
                 return Seen(self._held().apply(operation))
+            case ApplyAll(operations=operations, gone=gone):
+                return SeenAll(tuple(apply_all(self._held(), operations, gone)))
             case Look():
                 return self._look()
             case Open(configuration=configuration):

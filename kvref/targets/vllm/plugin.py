@@ -1,0 +1,71 @@
+"""vLLM's general plugin: records the managers of its engines, or has a reference follow them.
+
+With `KVREF_RECORD` set to a path they are recorded, with `KVREF_SHADOW` set to a folder they are followed.
+vLLM calls `register` in each of its processes; without the variable it does nothing. Whatever cannot be done is
+one line in vLLM's log, and the engine runs without it.
+"""
+
+import atexit
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from kvref.operations import Configuration
+from kvref.record.settings import RECORD, SHADOW, Settings, ShadowSettings
+
+logger = logging.getLogger("vllm.kvref")
+
+_attached = False
+
+
+def register() -> None:
+    """Called by vLLM, perhaps more than once."""
+    global _attached  # noqa: PLW0603 - a process has one vLLM
+    if _attached or not {RECORD, SHADOW} & os.environ.keys():
+        return
+    _attached = True
+    try:
+        _attach(os.environ)
+    except Exception as defect:  # noqa: BLE001 - ours must not become the engine's
+        logger.warning("kvref: nothing is recorded, the engine goes on: %s", defect)
+
+
+def _attach(variables: Mapping[str, str]) -> None:
+    # vLLM's core takes a second to import, and other modules only when it is to be recorded.
+    from kvref.targets.vllm.attached import attach  # noqa: PLC0415
+    from kvref.targets.vllm.recorder import Recorder  # noqa: PLC0415
+    from kvref.targets.vllm.releases import CAPABILITIES  # noqa: PLC0415
+
+    engine, tell = CAPABILITIES.release, logger.warning
+    kept = Settings.of(variables) if RECORD in variables else None
+    followed = ShadowSettings.of(variables) if SHADOW in variables else None
+
+    def opening(manager: Any, configuration: Configuration) -> None:
+        if kept is not None:
+            writer = kept.writer(configuration, engine, tell)
+            atexit.register(writer.close)
+            Recorder(
+                manager,
+                configuration,
+                writer.note,
+                writer.end,
+                tokens=kept.tokens,
+                blocks=kept.blocks,
+                snapshots=kept.snapshots,
+            )
+        if followed is not None:
+            recorders: list[Recorder] = []
+
+            def resume() -> None:
+                recorders[0].is_to_resume = True
+
+            writer = followed.writer(configuration, engine, tell, resume)
+            atexit.register(writer.close)
+            recorders.append(
+                Recorder(
+                    manager, configuration, writer.note, writer.end, tokens="hash", snapshots=followed.every
+                )
+            )
+
+    attach(opening)
