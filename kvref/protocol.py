@@ -1,9 +1,14 @@
-"""What a scheduler may legally do next: the caller's side of the contract [PROTO-1 to PROTO-13].
+"""What a scheduler may legally do next: the caller's side of the contract [PROTO-1 to PROTO-13, PROTO-23].
 
 `Scheduler` is the caller's book: what it knows of its requests, and so which operation may follow.
 The generator asks it before it proposes, and a recorded trace can be checked against it. A step is
 `NewStep`, allocations, then `StepEnds` when its results are there; with asynchronous scheduling one
 launched step may still be running while the next one is scheduled [PROTO-12].
+
+What vLLM 0.23.0's own scheduler does is legal here, but for its faults: docs/protocol.md. A request that is
+freed leaves with its step launched; nothing more is allocated in that step [PROTO-13]. Outputs of a step
+that a request was preempted behind may still be appended, and outputs that never come end it [PROTO-5]. External
+tokens that were to come within a step may be lost: their request is computed again from there [PROTO-23].
 """
 
 from collections import deque
@@ -36,6 +41,8 @@ class Phase(Enum):
     WAITING = "waiting"
     LOADING = "loading"
     RUNNING = "running"
+    FINISHED = "finished"
+    """It answers no more, and keeps its blocks until it is freed: a connector still sends them."""
 
 
 @dataclass
@@ -44,7 +51,9 @@ class Book:
 
     `computed` runs ahead of the step that computes: it counts what has been scheduled. `expected`
     tokens were scheduled behind the known ones: outputs that have not arrived, drafts included.
-    `due` is how many of them the step that just ended may bring.
+    `due` is how many of them the step that just ended may bring. `late` is how many may still come from
+    a step that it was preempted behind. `doubtful` is where it began to compute in the step that just
+    ended, and how far back the loss of its external tokens may throw it.
     """
 
     name: str
@@ -54,8 +63,10 @@ class Book:
     computed: int = 0
     expected: int = 0
     due: int = 0
+    late: int = 0
     preemptions: int = 0
     scheduled_now: bool = False
+    doubtful: tuple[int, int] | None = None
 
     @property
     def unscheduled(self) -> int:
@@ -65,11 +76,15 @@ class Book:
 
 @dataclass(frozen=True)
 class Scheduled:
-    """One request's share of a step: `outputs` is the most tokens that it may bring."""
+    """One request's share of a step: `outputs` is the most tokens that it may bring.
+
+    An admission is computed behind its `admitted` tokens: those it hit, and those with external ones.
+    """
 
     book: Book
     outputs: int
     life: int
+    admitted: tuple[int, int] | None = None
 
 
 @dataclass
@@ -83,7 +98,7 @@ class Scheduler:
     step: list[Scheduled] | None = None
     found: tuple[str, int] | None = None
 
-    def violation(self, operation: Operation) -> str | None:  # noqa: C901, PLR0911, PLR0912
+    def violation(self, operation: Operation) -> str | None:  # noqa: C901, PLR0911
         """Why `operation` must not come next, with the rule's id; None if it may."""
         if isinstance(operation, NewRequest):
             taken = operation.request in self.books
@@ -105,13 +120,9 @@ class Scheduler:
                 return None if waits else "PROTO-2: only a waiting request is looked up"
             case Allocate():
                 return self._allocation_violation(operation, book)
-            case Free():
-                # Keys are published before the step computes them, so it must be launched first.
-                early = book.scheduled_now
-                return "PROTO-13: the step that was allocated has not been launched" if early else None
             case AppendTokens(tokens=tokens):
-                fits = 1 <= len(tokens) <= book.due
-                return None if fits else f"PROTO-5: {book.due} outputs are due"
+                fits = 1 <= len(tokens) <= (book.due or book.late)
+                return None if fits else f"PROTO-5: {book.due or book.late} outputs are due"
             case CacheBlocks(tokens=tokens):
                 if book.phase is Phase.LOADING and self.is_in_flight(book):
                     return "PROTO-21: the step that began the load has not run"
@@ -129,25 +140,26 @@ class Scheduler:
         return None
 
     def _end_violation(self) -> str | None:
-        if not self.launched and self.step is None:
-            return "PROTO-12: no step is in flight"
-        owed = next((book.name for book in self.books.values() if book.due), None)
-        return f"PROTO-5: outputs of request {owed} are due" if owed is not None else None
+        flies = self.launched or self.step is not None
+        return None if flies else "PROTO-12: no step is in flight"
 
     def _allocation_violation(self, operation: Allocate, book: Book) -> str | None:  # noqa: PLR0911
         if self.step is None:
-            return "PROTO-1: no step has begun"
+            # Keys are published before a step computes them: who is freed must have been launched with it.
+            return "PROTO-1, PROTO-13: no step has begun, or one of its requests has been freed"
         if book.scheduled_now:
             return "PROTO-2, PROTO-4: the request is scheduled in this step already"
-        if operation.computed != book.computed:
+        again = book.doubtful is not None and book.doubtful[0] <= operation.computed <= book.doubtful[1]
+        if operation.computed != book.computed and not again:
             return f"PROTO-4: {book.computed} tokens are computed, not {operation.computed}"
         if book.phase is Phase.WAITING:
             return self._admission_violation(operation, book)
-        if book.phase is not Phase.RUNNING or book.due:
+        if book.phase is not Phase.RUNNING or (book.due and not again):
             return "PROTO-4: the request is not running, or its outputs are due"
         if operation.hit is not None or operation.external or operation.delay or operation.encoder:
             return "PROTO-4, PROTO-9: hits, external and encoder tokens are for admission"
-        room = min(book.unscheduled + self.drafts, self.max_model_len - 1 - book.computed)
+        left = book.tokens - operation.computed if again else book.unscheduled
+        room = min(left + self.drafts, self.max_model_len - 1 - operation.computed)
         fits = 1 <= operation.new <= room
         return None if fits else f"PROTO-4: between 1 and {room} tokens may be scheduled"
 
@@ -188,10 +200,12 @@ class Scheduler:
                 self._free(self.books[name])
             case AppendTokens(request=name, tokens=tokens):
                 book = self.books[name]
-                book.computed -= book.due - len(tokens)
-                book.expected -= book.due
+                if book.due:
+                    book.computed -= book.due - len(tokens)
+                    book.expected -= book.due
                 book.tokens += len(tokens)
-                book.due = 0
+                book.due = book.late = 0
+                book.doubtful = None
             case CacheBlocks(request=name, tokens=valid):
                 self._loaded(self.books[name], valid)
             case ContinueRequest(request=name, computed=computed, tokens=tokens):
@@ -204,6 +218,13 @@ class Scheduler:
 
     def _schedule(self, operation: Allocate, book: Book) -> None:
         assert self.step is not None  # noqa: S101 - checked by `violation`
+        if operation.computed != book.computed:
+            book.computed, book.expected, book.due = operation.computed, 0, 0
+        admitted = None
+        if book.phase is Phase.WAITING:
+            hit = operation.hit or 0
+            admitted = (hit, hit + operation.external)
+        book.late, book.doubtful = 0, None
         book.computed += (operation.hit or 0) + operation.external
         if operation.delay:
             book.phase = Phase.LOADING
@@ -215,7 +236,7 @@ class Scheduler:
         book.computed += operation.new
         book.expected += outputs
         book.scheduled_now = True
-        self.step.append(Scheduled(book, outputs, book.preemptions))
+        self.step.append(Scheduled(book, outputs, book.preemptions, admitted))
 
     def _loaded(self, book: Book, valid: int) -> None:
         """External tokens arrived, all or the first `valid`; one is always left to compute [PROTO-3]."""
@@ -231,13 +252,27 @@ class Scheduler:
         self.step = None
 
     def _end(self, step: list[Scheduled]) -> None:
+        for book in self.books.values():
+            if book.due and book.doubtful is None:
+                book.phase, book.due = Phase.FINISHED, 0
+        loads = any(share.admitted and share.admitted[0] < share.admitted[1] for share in step)
         for share in step:
-            alive = share.book.phase is Phase.RUNNING and share.life == share.book.preemptions
-            if alive and share.outputs:
-                share.book.due = share.outputs
+            book = share.book
+            if share.life != book.preemptions:
+                book.late = share.outputs if book.phase is Phase.WAITING else 0
+            elif book.phase is Phase.RUNNING:
+                book.due = share.outputs or book.due
+                # What was lost is lost for whoever hit it in the same step, too.
+                book.doubtful = share.admitted if loads else None
 
     def _free(self, book: Book) -> None:
-        """Preempted, finished or aborted: a request that held blocks may come again [PROTO-6]."""
+        """Preempted, finished or aborted: a request that held blocks may come again [PROTO-6].
+
+        A step that computes for it has been launched: its keys are there already [PROTO-13].
+        """
+        if book.scheduled_now:
+            self._launch()
         book.preemptions += book.phase is not Phase.WAITING
         book.phase = Phase.WAITING
-        book.computed = book.expected = book.due = 0
+        book.computed = book.expected = book.due = book.late = 0
+        book.doubtful = None

@@ -332,14 +332,76 @@ def test_rejected_drafts_are_computed_again(accepted: int, computed: int) -> Non
     assert play.may(Allocate("r", computed, 1))
 
 
-def test_outputs_of_one_step_are_appended_before_the_next_one_ends() -> None:
-    play = Play().prefills().does(NewStep())
-    assert "PROTO-5" in play.why_not(StepEnds())
-    assert play.does(AppendTokens("r", (7,))).may(StepEnds())
+def test_outputs_that_have_not_come_when_the_next_step_ends_never_come() -> None:
+    play = Play().prefills().does(NewStep(), StepEnds())
+    assert play.r.phase is Phase.FINISHED
+    assert "PROTO-5" in play.why_not(AppendTokens("r", (7,)))
+    assert "PROTO-4" in play.does(NewStep()).why_not(Allocate("r", 10, 1))
+    assert play.may(Free("r"))
 
 
 def test_outputs_of_a_freed_request_are_no_longer_due() -> None:
     assert Play().prefills().does(NewStep(), Free("r")).may(StepEnds())
+
+
+def preempted_in_flight(drafts: int = 0) -> Play:
+    """A request of 11 tokens, preempted for the second step while the first is running."""
+    play = Play(drafts).runs().does(NewStep(), Allocate("r", 10, 1 + drafts), NewStep(), Free("r"))
+    return play.does(StepEnds())
+
+
+def test_outputs_of_a_step_in_flight_come_late_to_a_request_that_was_preempted_meanwhile() -> None:
+    play = preempted_in_flight(drafts=2)
+    assert "PROTO-5" in play.why_not(AppendTokens("r", (7, 7, 7, 7)))
+    play.does(AppendTokens("r", (7, 7)))
+    assert (play.r.phase, play.r.tokens, play.r.computed) == (Phase.WAITING, 13, 0)
+    assert "PROTO-5" in play.why_not(AppendTokens("r", (7,)))
+
+
+def test_late_outputs_need_not_come() -> None:
+    play = preempted_in_flight().does(NewStep()).admits(11)
+    assert "PROTO-5" in play.why_not(AppendTokens("r", (7,)))
+    # The step between them was empty.
+    assert play.does(StepEnds(), StepEnds()).may(AppendTokens("r", (7,)))
+
+
+# PROTO-23: external tokens that were lost
+
+
+def admitted_with_external(external: int) -> Play:
+    """10 tokens, 4 hit, some external, the others computed in a step that has run."""
+    play = in_step().looks_up(4)
+    return play.does(Allocate("r", 0, 6 - external, hit=4, external=external), StepEnds(), NewStep())
+
+
+@pytest.mark.parametrize(("computed", "fits"), [(3, False), (4, True), (6, True), (7, True), (8, False)])
+def test_who_lost_external_tokens_is_computed_again_from_within_them(computed: int, *, fits: bool) -> None:
+    play = admitted_with_external(3)
+    again = Allocate("r", computed, 10 - computed)
+    assert play.may(again) if fits else "PROTO-4" in play.why_not(again)
+
+
+def test_what_is_computed_again_brings_one_output_in_place_of_those_that_were_lost() -> None:
+    play = admitted_with_external(3).does(Allocate("r", 4, 6), StepEnds())
+    assert "PROTO-5" in play.why_not(AppendTokens("r", (7, 7)))
+    assert play.does(AppendTokens("r", (7,)), NewStep()).may(Allocate("r", 10, 1))
+
+
+def test_nothing_is_computed_again_once_its_outputs_have_come() -> None:
+    play = in_step().looks_up(4).does(Allocate("r", 0, 3, hit=4, external=3), StepEnds())
+    play.does(AppendTokens("r", (7,)), NewStep())
+    assert "PROTO-4" in play.why_not(Allocate("r", 4, 6))
+
+
+def test_without_external_tokens_nothing_is_lost() -> None:
+    assert "PROTO-4" in admitted_with_external(0).why_not(Allocate("r", 4, 6))
+
+
+def test_who_hit_what_was_lost_in_the_same_step_is_computed_again_too() -> None:
+    play = in_step().arrives(10, "other").looks_up(4).does(Allocate("r", 0, 3, hit=4, external=3))
+    play.looks_up(8, "other").does(Allocate("other", 0, 2, hit=8), StepEnds(), NewStep())
+    assert play.may(Allocate("other", 8, 2))
+    assert "PROTO-4" in play.why_not(Allocate("other", 7, 3))
 
 
 # PROTO-6: preemption, finish, abort
@@ -380,7 +442,28 @@ def test_a_refused_step_is_tried_again_after_another_request_was_preempted() -> 
 
 def test_who_was_given_slots_in_this_step_is_no_victim() -> None:
     play = Play().runs().runs(10, "other").does(NewStep(), Allocate("other", 10, 1))
-    assert "PROTO-13" in play.gets(Allocate("r", 10, 1), REFUSED).why_not(Free("other"))
+    play.gets(Allocate("r", 10, 1), REFUSED).does(Free("other"))
+    assert "PROTO-13" in play.why_not(Allocate("r", 10, 1))
+
+
+# PROTO-13: a request is freed with its step launched
+
+
+def test_a_request_may_be_aborted_with_the_step_that_was_just_launched() -> None:
+    play = in_step().admits(10).does(Free("r"))
+    assert play.may(StepEnds())
+    assert play.does(NewStep()).may(Lookup("r"))
+
+
+def test_nothing_is_allocated_in_a_step_that_was_launched() -> None:
+    play = in_step().arrives(10, "late").admits(10).does(Free("r")).looks_up(0, "late")
+    assert "PROTO-13" in play.why_not(Allocate("late", 0, 10, hit=0))
+    assert play.does(NewStep()).looks_up(0, "late").may(Allocate("late", 0, 10, hit=0))
+
+
+def test_a_victim_that_waits_for_its_turn_in_this_step_launches_nothing() -> None:
+    play = Play().runs().runs(10, "other").does(NewStep()).gets(Allocate("r", 10, 1), REFUSED)
+    assert play.does(Free("other")).may(Allocate("r", 10, 1))
 
 
 # PROTO-8: how a caller splits chunks for recurrent states is advice, not law
@@ -479,9 +562,8 @@ def test_a_waiting_request_has_nothing_to_cache() -> None:
     assert "PROTO-12" in Play().arrives().why_not(CacheBlocks("r", 0))
 
 
-def test_a_request_may_be_freed_with_a_step_in_flight_and_its_output_is_lost() -> None:
-    play = in_step().admits(10).does(NewStep(), Free("r"), StepEnds())
-    assert "PROTO-5" in play.why_not(AppendTokens("r", (7,)))
+def test_a_request_may_be_freed_with_a_step_in_flight_and_its_output_may_be_lost() -> None:
+    play = in_step().admits(10).does(NewStep(), Free("r"), StepEnds(), StepEnds())
     assert (play.r.phase, play.r.tokens) == (Phase.WAITING, 10)
 
 
@@ -491,14 +573,7 @@ def test_the_output_of_an_earlier_life_is_lost_after_readmission_too() -> None:
     assert play.does(StepEnds(), NewStep()).may(Allocate("r", 5, 5))
 
 
-# PROTO-13: keys are published before their content is computed
-
-
-def test_a_request_is_not_freed_in_the_step_that_it_was_scheduled_in() -> None:
-    play = in_step().admits(10)
-    assert "PROTO-13" in play.why_not(Free("r"))
-    assert in_step().admits(10).does(StepEnds()).may(Free("r"))
-    assert in_step().admits(10).does(NewStep()).may(Free("r"))
+# PROTO-13: a load publishes no keys
 
 
 def test_what_loads_has_published_nothing_and_may_be_freed_at_once() -> None:

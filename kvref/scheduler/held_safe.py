@@ -1,0 +1,15 @@
+"""Data behind the block ids that any target hands out for a recording's calls. Needs torch."""
+
+import msgspec
+
+from kvref.replay_safe import SafeReplay, replay_safe
+from kvref.scheduler.legality import Followed
+from kvref.scheduler.recording import Recording
+from kvref.targets.base import Target
+
+
+def safe(target: Target, recording: Recording, followed: Followed) -> SafeReplay:
+    """What is read wrong when the recording's calls, as far as they are legal, are done on a target."""
+    end = None if followed.breach is None else followed.breach.at
+    trace = msgspec.structs.replace(recording.trace, operations=recording.trace.operations[:end])
+    return replay_safe(trace, target)
