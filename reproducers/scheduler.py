@@ -132,11 +132,13 @@ def build(
     drafter: str = "eagle",
     asynchronous: bool = False,
     loads: bool = False,
+    recomputes: bool = False,
     **options: Any,
 ) -> Any:
     """Build the scheduler of a server whose layers are of these kinds, one KV cache group each.
 
-    The first group is the drafter's, too. With `loads`, what `Remote` promises is loaded.
+    The first group is the drafter's, too. With `loads`, what `Remote` promises is loaded, and what is lost
+    of that is computed again, if the server `recomputes`.
     """
     states = any(isinstance(spec, interface.MambaSpec) for spec in specs)
     chunks = [spec.attention_chunk_size for spec in specs if hasattr(spec, "attention_chunk_size")]
@@ -154,7 +156,7 @@ def build(
             parallel_config=parallel,
             cache_config=cache,
             speculative_config=_drafting(drafter, drafts, target, parallel) if drafts else None,
-            kv_transfer_config=_loading() if loads else None,
+            kv_transfer_config=_loading(recomputes=recomputes) if loads else None,
             scheduler_config=config.SchedulerConfig(
                 max_num_seqs=8,
                 max_num_batched_tokens=budget,
@@ -197,9 +199,12 @@ def _drafting(method: str, drafts: int, target: Any, parallel: Any) -> Any:
     )
 
 
-def _loading() -> Any:
+def _loading(*, recomputes: bool) -> Any:
     return config.KVTransferConfig(
-        kv_connector=Remote.__name__, kv_connector_module_path=__name__, kv_role="kv_both"
+        kv_connector=Remote.__name__,
+        kv_connector_module_path=__name__,
+        kv_role="kv_both",
+        **({"kv_load_failure_policy": "recompute"} if recomputes else {}),
     )
 
 

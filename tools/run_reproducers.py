@@ -1,7 +1,7 @@
-"""Runs reproducers/ on releases of vLLM: `python -m tools.run_reproducers [--release X ...] [--json PATH]`.
+"""Runs reproducers/ on releases of vLLM: `python -m tools.run_reproducers [--release X ...]`.
 
-Prints what each comes to, and with --json writes it down. `--table` runs nothing: it makes the tables in
-reproducers/README.md from docs/reproducers.json.
+Prints what each comes to, and with --json writes it down, over what was known; --new runs only what is not known.
+`--table` runs nothing: it makes the tables in reproducers/README.md from docs/reproducers.json.
 """
 
 import argparse
@@ -57,7 +57,7 @@ class Ended:
 
 def scripts() -> list[str]:
     """The names of the reproducers."""
-    return sorted(path.name for path in FOLDER.glob("q*.py"))
+    return sorted(path.name for path in FOLDER.glob("[pq][0-9]*.py"))
 
 
 def run(script: str, release: str) -> Ended:
@@ -95,7 +95,7 @@ def lasting(row: dict[str, str]) -> str:
 def story(script: str) -> tuple[str, str, str]:
     """A reproducer's id, what goes wrong in it, and what is known of it upstream."""
     text = (FOLDER / script).read_text(encoding="utf-8")
-    head = re.match(r'"""(Q-\d+): (.+)\.\n', text)
+    head = re.match(r'"""((?:PROTO|Q)-\d+): (.+)\.\n', text)
     upstream = re.search(r"^# Upstream: (.+)\.$", text, re.MULTILINE)
     if head is None or upstream is None:
         raise ValueError(f"{script} does not say what it is")
@@ -130,7 +130,7 @@ def releases(results: dict[str, Any]) -> str:
             if reason:
                 reasons.setdefault(reason, []).append(release)
         lines.append(f"| {release} | {' | '.join(cells)} |")
-    lines += ["", f"Measured on {results['date']} by `{results['command']}`."]
+    lines += ["", f"Last measured on {results['date']} by `{results['command']}`."]
     if reasons:
         lines += ["", "A dash: it cannot run there.", ""]
         lines += [f"- {', '.join(dict.fromkeys(found))}: {reason}" for reason, found in reasons.items()]
@@ -150,6 +150,7 @@ def main() -> None:
     """Run them all, and tell."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--release", action="append", choices=RELEASES, help="only this one; may be repeated")
+    parser.add_argument("--new", action="store_true", help="only what is not known yet")
     parser.add_argument("--json", type=Path, help="where to write the outcomes")
     parser.add_argument(
         "--table", action="store_true", help="only make the tables from what was written down"
@@ -159,15 +160,22 @@ def main() -> None:
         results = json.loads(MEASURED.read_text(encoding="utf-8"))
         PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
         return
-    outcomes: dict[str, dict[str, str]] = {script: {} for script in scripts()}
+    known: dict[str, dict[str, str]] = json.loads(MEASURED.read_text(encoding="utf-8"))["outcomes"]
+    outcomes = {script: dict(known.get(script, {})) for script in scripts()}
     for release in given.release or RELEASES:
         for script, row in outcomes.items():
+            if given.new and release in row:
+                continue
             row[release] = outcome = run(script, release).outcome
             print(f"{release:8} {script:40} {outcome}", flush=True)
     if given.json:
         command = shlex.join(["python", "-m", "tools.run_reproducers", *sys.argv[1:]])
         today = datetime.now(tz=UTC).date().isoformat()
-        results = {"command": command, "date": today, "outcomes": outcomes}
+        aged = {
+            script: {release: row[release] for release in sorted(row, key=order)}
+            for script, row in outcomes.items()
+        }
+        results = {"command": command, "date": today, "outcomes": aged}
         given.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
