@@ -8,7 +8,15 @@ from rich.table import Table
 from kvref.cli.common import console, tell
 from kvref.errors import UserError
 from kvref.targets.base import Target
-from kvref.targets.vllm.coverage_report import Reached, missed_in, mistakes, page, reached_in, together
+from kvref.targets.vllm.coverage_report import (
+    Reached,
+    missed_in,
+    mistakes,
+    page,
+    reached_in,
+    together,
+    untaken_in,
+)
 from kvref.targets.vllm.line_coverage import FileCoverage
 from kvref.targets.vllm.target import VllmTarget, open_vllm
 from kvref.targets.vllm.unreached import RELEASE
@@ -64,4 +72,8 @@ def _missed(files: Sequence[FileCoverage]) -> Table:
     for file in files:
         for one in missed_in(file):
             table.add_row(one.file, one.function, ", ".join(map(str, one.lines)), one.reason)
+        for branch in untaken_in(file):
+            table.add_row(
+                branch.file, branch.function, f"branch {branch.start} to {branch.end}", branch.reason
+            )
     return table

@@ -9,41 +9,23 @@ import msgspec
 
 from kvref.errors import ConfigurationError, UserError
 from kvref.events import KVCacheEvent
-from kvref.kv_cache_spec import KVCacheSpec
 from kvref.operations import (
     Allocate,
-    ChunkedGroup,
     Configuration,
     ContinueRequest,
     Evict,
-    Group,
     Lookup,
-    MambaGroup,
     NewRequest,
     NewStep,
     Operation,
-    SinkGroup,
-    SlidingGroup,
-    SlidingMLAGroup,
     TakeStats,
     Trace,
 )
+from kvref.reproducer.construction import arguments_text, group_text
 from kvref.reproducer.expected import changes_state, returned, stats_are
 from kvref.reproducer.statements import Statements, made, quoted, tuple_of
 from kvref.targets.inprocess import spec_of
 from kvref.targets.picture import Opener, Session
-
-ARGUMENTS: Final = {
-    "max_num_batched_tokens": None,
-    "enable_caching": True,
-    "use_eagle": False,
-    "log_stats": False,
-    "enable_kv_cache_events": False,
-    "dcp_world_size": 1,
-    "pcp_world_size": 1,
-    "retention_interval": None,
-}
-"""The manager's arguments that have a default."""
 
 REQUEST: Final = {
     "salt": "cache_salt=salt",
@@ -142,8 +124,8 @@ def api_reproducer(trace: Trace, opener: Opener, manager: str, file: str = "test
         raises="\nimport pytest\n" if "pytest." in "".join(calls) else "",
         imports="\n".join(sorted(_imports(configuration, options, module, name, errors, calls))),
         num_blocks=configuration.num_blocks,
-        groups=indent("\n".join(_group(at, g) for at, g in enumerate(configuration.groups)), " " * 16),
-        arguments=indent("\n".join(_arguments(configuration)), " " * 8),
+        groups=indent("\n".join(group_text(at, g) for at, g in enumerate(configuration.groups)), " " * 16),
+        arguments=indent("\n".join(arguments_text(configuration)), " " * 8),
         image=IMAGE if "items" in options else "",
         parameters="".join(f", {option}={NOTHING.get(option, 'None')}" for option in options),
         extras=indent("\n".join(_extras(configuration, options)), " " * 8),
@@ -279,39 +261,6 @@ def _options(trace: Trace) -> list[str]:
         for option in REQUEST
         if any(getattr(prompt, option) for prompt in prompts) or (option == "items" and continues)
     ]
-
-
-def _group(at: int, group: Group) -> str:
-    arguments = [f"block_size={group.block_size}"]
-    if isinstance(group, MambaGroup):
-        arguments += [f"shapes=(({group.heads}, 8),)", "dtypes=(FLOAT16,)"]
-        arguments += [f'mamba_cache_mode="{group.mode}"'] if group.mode != "none" else []
-        arguments += (
-            [f"num_speculative_blocks={group.speculative_blocks}"] if group.speculative_blocks else []
-        )
-    else:
-        arguments += [f"num_kv_heads={group.heads}", "head_size=8", "dtype=FLOAT16"]
-    match group:
-        case SlidingGroup(window=window) | SlidingMLAGroup(window=window):
-            arguments.append(f"sliding_window={window}")
-        case SinkGroup(sink=sink):
-            arguments.append(f"sink_len={sink}")
-        case ChunkedGroup(chunk=chunk):
-            arguments.append(f"attention_chunk_size={chunk}")
-        case _:
-            pass
-    spec: type[KVCacheSpec] = type(spec_of(group))
-    eagle = ", is_eagle_group=True" if group.eagle else ""
-    return f'KVCacheGroupSpec(("layer.{at}",), {spec.__name__}({", ".join(arguments)}){eagle}),'
-
-
-def _arguments(configuration: Configuration) -> Iterator[str]:
-    for name in ("max_model_len", "scheduler_block_size", "hash_block_size"):
-        yield f"{name}={getattr(configuration, name)},"
-    for name, default in ARGUMENTS.items():
-        value = getattr(configuration, name)
-        if value != default:
-            yield f"{name}={value},"
 
 
 def _extras(configuration: Configuration, options: list[str]) -> Iterator[str]:

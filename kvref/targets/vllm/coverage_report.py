@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kvref.targets.vllm.line_coverage import FileCoverage
-from kvref.targets.vllm.unreached import UNREACHED, Unreached
+from kvref.targets.vllm.unreached import UNREACHED, UNTAKEN, Unreached, Untaken
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def reached_in(file: FileCoverage, known: Sequence[Unreached] = UNREACHED) -> Re
         len(reachable),
         len(reachable - set(file.missed)),
         file.branches,
-        file.branches - file.missed_branches,
+        file.branches - len(file.missed_branches),
     )
 
 
@@ -78,8 +78,21 @@ def missed_in(file: FileCoverage, known: Sequence[Unreached] = UNREACHED) -> Ite
         yield Missed(file.name, function, tuple(rest), CHANCE)
 
 
-def mistakes(files: Sequence[FileCoverage], known: Sequence[Unreached] = UNREACHED) -> list[str]:
-    """Entries of the table that do not hold: a line that was run, is none, or is another function's."""
+def untaken_in(file: FileCoverage, known: Sequence[Untaken] = UNTAKEN) -> Iterator[Untaken]:
+    """The branches of one file that were not taken though both their ends were run, with their reasons."""
+    reasons = {(one.start, one.end): one.reason for one in known if one.file == file.name}
+    for start, end in file.missed_branches:
+        if start not in file.missed and end not in file.missed:
+            function = file.functions.get(start, "module")
+            yield Untaken(file.name, function, start, end, reasons.get((start, end), CHANCE))
+
+
+def mistakes(
+    files: Sequence[FileCoverage],
+    known: Sequence[Unreached] = UNREACHED,
+    branches: Sequence[Untaken] = UNTAKEN,
+) -> list[str]:
+    """Entries of the tables that do not hold: a line or branch that was run, is none, or is elsewhere."""
     found = []
     by_name = {file.name: file for file in files}
     for one in known:
@@ -93,6 +106,13 @@ def mistakes(files: Sequence[FileCoverage], known: Sequence[Unreached] = UNREACH
                 )
             elif line not in file.missed:
                 found.append(f"{one.file} line {line} in {one.function} was run, although: {one.reason}")
+    for branch in branches:
+        file = by_name[branch.file]
+        named = f"{branch.file} branch {branch.start} to {branch.end}"
+        if file.functions.get(branch.start) != branch.function:
+            found.append(f"{named} is in {file.functions.get(branch.start)}, not in {branch.function}")
+        elif (branch.start, branch.end) not in file.missed_branches:
+            found.append(f"{named} was taken or is none, although: {branch.reason}")
     return found
 
 
@@ -120,6 +140,16 @@ def page(files: Sequence[FileCoverage], command: str, cases: int) -> str:
             f"| {one.file} | `{one.function}` | {', '.join(map(str, one.lines))} | {one.reason} |"
             for file in files
             for one in missed_in(file)
+        ),
+        "",
+        "Not taken, beside the branches from and to those lines:",
+        "",
+        "| file | function | branch | why |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {one.file} | `{one.function}` | {one.start} to {one.end} | {one.reason} |"
+            for file in files
+            for one in untaken_in(file)
         ),
     ]
     return "\n".join(lines) + "\n"

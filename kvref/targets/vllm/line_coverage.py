@@ -4,8 +4,10 @@ Nothing is installed beside vLLM: the worker sees the coverage.py of this interp
 """
 
 import ast
+import json
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +26,7 @@ CORE: Final = (
 class FileCoverage(msgspec.Struct, frozen=True):
     """One file: its lines with a statement, which of them were not run, and its branches likewise.
 
+    A branch goes from a line to a line, or out of the function that begins at the line whose negative it names.
     `functions` names the function of each line.
     """
 
@@ -31,7 +34,7 @@ class FileCoverage(msgspec.Struct, frozen=True):
     statements: tuple[int, ...]
     missed: tuple[int, ...]
     branches: int
-    missed_branches: int
+    missed_branches: tuple[tuple[int, int], ...]
     functions: dict[int, str]
 
 
@@ -68,19 +71,24 @@ class Measurement:
 
     def result(self) -> tuple[FileCoverage, ...]:
         """What was run so far."""
-        return tuple(self._of(path) for path in self._files)
+        with TemporaryDirectory() as folder:
+            report = Path(folder) / "coverage.json"
+            self._coverage.json_report(outfile=str(report))
+            files = json.loads(report.read_text())["files"]
+        told = {Path(name).name: file for name, file in files.items()}
+        return tuple(_measured(path, told[path.name]) for path in self._files)
 
-    def _of(self, path: Path) -> FileCoverage:
-        _, statements, _, missed, _ = self._coverage.analysis2(str(path))
-        branches = self._coverage.branch_stats(str(path))
-        return FileCoverage(
-            path.name,
-            tuple(statements),
-            tuple(missed),
-            sum(total for total, _ in branches.values()),
-            sum(total - taken for total, taken in branches.values()),
-            functions_of(path.read_text()),
-        )
+
+def _measured(path: Path, told: dict[str, Any]) -> FileCoverage:
+    missed = tuple(told["missing_lines"])
+    return FileCoverage(
+        path.name,
+        tuple(sorted((*told["executed_lines"], *missed))),
+        missed,
+        told["summary"]["num_branches"],
+        tuple((start, end) for start, end in told["missing_branches"]),
+        functions_of(path.read_text()),
+    )
 
 
 def functions_of(source: str) -> dict[int, str]:

@@ -10,9 +10,17 @@ from kvref.errors import UserError
 from kvref.fuzz.campaign import Settings, run
 from kvref.targets.reference import ReferenceSession
 from kvref.targets.vllm import line_coverage, target
-from kvref.targets.vllm.coverage_report import CHANCE, missed_in, mistakes, page, reached_in, together
+from kvref.targets.vllm.coverage_report import (
+    CHANCE,
+    missed_in,
+    mistakes,
+    page,
+    reached_in,
+    together,
+    untaken_in,
+)
 from kvref.targets.vllm.line_coverage import FileCoverage, functions_of
-from kvref.targets.vllm.unreached import RELEASE, UNREACHED, Unreached
+from kvref.targets.vllm.unreached import RELEASE, UNREACHED, UNTAKEN, Unreached, Untaken
 from kvref.targets.vllm.worker import Measured
 
 SOURCE = """
@@ -27,7 +35,10 @@ class A:
 
 x = 3
 """
-FILE = FileCoverage("f.py", (2, 3, 4, 6, 7, 8, 9, 11), (4, 8, 9), 4, 1, functions_of(SOURCE))
+FILE = FileCoverage(
+    "f.py", (2, 3, 4, 6, 7, 8, 9, 11), (4, 8, 9), 4, ((3, 4), (6, 9), (6, 7)), functions_of(SOURCE)
+)
+BRANCHES = (Untaken("f.py", "A.g", 6, 7, "inner is always there"),)
 KNOWN = (Unreached("f.py", "A.f", (4,), "never"), Unreached("f.py", "A.g", (9,), "not asked", legal=True))
 
 SHARE = 0.95
@@ -41,13 +52,30 @@ def test_lines_are_told_by_their_function() -> None:
 def test_lines_that_cannot_be_reached_do_not_count() -> None:
     reached = reached_in(FILE, KNOWN)
     assert (reached.statements, reached.reachable, reached.reached) == (8, 7, 5)
-    assert (reached.branches, reached.taken) == (4, 3)
+    assert (reached.branches, reached.taken) == (4, 1)
     assert together([reached, reached]).share == reached.share == 5 / 7
 
 
 def test_what_is_missed_is_told_with_its_reason() -> None:
     told = [(one.function, one.lines, one.reason) for one in missed_in(FILE, KNOWN)]
     assert told == [("A.f", (4,), "never"), ("A.g", (9,), "not asked"), ("A.g.inner", (8,), CHANCE)]
+
+
+def test_a_branch_is_told_where_both_its_ends_were_run() -> None:
+    assert list(untaken_in(FILE, BRANCHES)) == list(BRANCHES)
+    assert list(untaken_in(FILE, ())) == [replace(BRANCHES[0], reason=CHANCE)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (Untaken("f.py", "A.g", 3, 4, "never"), "branch 3 to 4 is in A.f, not in A.g"),
+        (Untaken("f.py", "A.g", 6, 8, "never"), "branch 6 to 8 was taken or is none, although: never"),
+    ],
+)
+def test_a_reason_for_a_branch_that_does_not_hold_is_told(wrong: Untaken, said: str) -> None:
+    assert mistakes([FILE], KNOWN, BRANCHES) == []
+    assert mistakes([FILE], KNOWN, (*BRANCHES, wrong)) == [f"f.py {said}"]
 
 
 @pytest.mark.parametrize(
@@ -59,8 +87,8 @@ def test_what_is_missed_is_told_with_its_reason() -> None:
     ],
 )
 def test_a_reason_that_does_not_hold_is_told(wrong: Unreached, said: str) -> None:
-    assert mistakes([FILE], KNOWN) == []
-    assert mistakes([FILE], (*KNOWN, wrong)) == [f"f.py {said}"]
+    assert mistakes([FILE], KNOWN, ()) == []
+    assert mistakes([FILE], (*KNOWN, wrong), ()) == [f"f.py {said}"]
 
 
 def test_without_coverage_py_it_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,12 +122,14 @@ def test_every_reason_holds(measured: Measured) -> None:
     run_line = next(line for line in measured.files[0].statements if line not in measured.files[0].missed)
     moved = replace(first, lines=(run_line,))
     assert mistakes(measured.files, (moved,)) != []
+    assert mistakes(measured.files, (), (replace(UNTAKEN[0], end=682),)) != []
 
 
 @pytest.mark.vllm
 def test_the_page_in_the_repository_names_what_was_missed(measured: Measured) -> None:
     kept = Path("docs/coverage.md").read_text()
-    for one in UNREACHED:
+    told: list[Unreached | Untaken] = [*UNREACHED, *UNTAKEN]
+    for one in told:
         assert f"`{one.function}`" in kept
         assert one.reason in kept
     assert kept.splitlines()[0] == page(measured.files, "", 0).splitlines()[0]
