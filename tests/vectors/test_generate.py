@@ -56,7 +56,7 @@ def test_the_committed_suite_is_made_again_byte_for_byte() -> None:
         path: (COMMITTED / path).read_bytes() == raw for path, raw in again.files.items()
     } == dict.fromkeys(again.files, True)
     assert sum(map(len, again.files.values())) < 5_000_000
-    assert again.checked.slots > 1000
+    assert again.checked.slots > 300
 
 
 def test_the_committed_suite_covers_every_kind_and_feature() -> None:
@@ -115,8 +115,10 @@ NEW = NewRequest("r", tuple(range(9)))
 BARE = Vector("x", (), (), PLAIN)
 
 
-def drawn() -> Trace:
-    return small_vector("one-group.json").trace()
+def freed() -> Trace:
+    """A request that comes, is admitted and leaves."""
+    prompt = NewRequest("a", tuple(range(9)))
+    return Trace(PLAIN, (NewStep(), prompt, Allocate("a", 0, 9), StepEnds(), Free("a")))
 
 
 def small_vector(path: str) -> Vector:
@@ -127,7 +129,7 @@ def test_what_breaks_an_invariant_is_no_vector() -> None:
     with pytest.raises(
         UserError, match=r"^x: operation \d+ is wrong in itself, so there is no vector: [a-z-]+: "
     ):
-        expect(BARE, drawn(), LeaksABlock, Checked(), careful=False)
+        expect(BARE, freed(), LeaksABlock, Checked(), careful=False)
 
 
 def test_nor_is_what_reads_wrong_data(monkeypatch: pytest.MonkeyPatch) -> None:
