@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from kvref.cli.common import DIVERGED, console, needing_torch, tell
+from kvref.cli.loading import load
 from kvref.cli.tested import Tested, as_asked
 from kvref.errors import UserError
 from kvref.explain.exact import tell as tell_exact
@@ -14,7 +15,6 @@ from kvref.explain.story import Story
 from kvref.explain.terminal import tell_story
 from kvref.fuzz.settings import Level
 from kvref.operations import Trace
-from kvref.replay import read_trace
 from kvref.targets.base import Target
 from kvref.targets.reference import ReferenceSession
 
@@ -36,7 +36,7 @@ def explain(
     Parameters
     ----------
     trace
-        A JSON file, as `kvref fuzz` writes it.
+        A JSON file, as `kvref fuzz` writes it, or a recording, as `kvref record` does.
     level
         `exact` tells it beside the reference, up to the first difference; `safe` keeps data behind
         the target's block ids, and tells it up to what is wrong; `hits` looks at hit lengths, admissions
@@ -48,7 +48,7 @@ def explain(
     last
         The last operation to tell.
     """
-    loaded = read_trace(trace)
+    loaded = load(trace, last)
     _check_range(trace, loaded, first, last)
     opened = tested.open(level)
     try:

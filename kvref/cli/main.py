@@ -11,6 +11,8 @@ from kvref.errors import UserError
 
 COMMANDS = {
     "fuzz": "Hold a target against the reference on random cases.",
+    "record": "Run a command, and record what its vLLM engines ask of their KV cache managers.",
+    "shadow": "Run a command, and hold its vLLM engines' KV cache managers against the reference meanwhile.",
     "replay": "Replay a trace on a target, against the reference.",
     "shrink": "Find the smallest trace that shows what a given one shows on a target.",
     "explain": "Tell a trace step by step: both sides, the pool as it was, and the rule that broke.",
@@ -21,6 +23,7 @@ COMMANDS = {
     "check": "Visit every small state: all that a legal scheduler can do, on a target and the reference.",
     "demo": "Decode with a tiny hybrid transformer through a manager's block tables, and check every logit.",
     "survey": "Play every release of vLLM at level safe, and write a page of what each does wrong.",
+    "scheduler": "vLLM's own scheduler on a CPU, without weights: record it, and replay it.",
     "zoo": "Named bugs of the optimized manager, and what kills them.",
     "targets": "List what can be tested.",
     "schema": "Print a JSON Schema: of trace files, or of the driver protocol.",

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from kvref.cli.loading import load
 from kvref.errors import UserError
 from kvref.operations import Trace
-from kvref.replay import read_trace
 from kvref.reproducer.api import api_reproducer
 from kvref.targets.reference import ReferenceSession
 from kvref.targets.vllm.reproducer import reproducer as safe_reproducer
@@ -27,7 +27,7 @@ def reproducer(
     Parameters
     ----------
     trace
-        A JSON file, as `kvref fuzz` writes it.
+        A JSON file, as `kvref fuzz` writes it, or a recording, as `kvref record` does.
     api
         `vllm` uses vLLM alone, as for an issue; `kvref` is a pytest file that drives a manager class with
         our API, and asserts what the reference shows at the end.
@@ -41,7 +41,7 @@ def reproducer(
     out
         The file to write; standard output, if it is not given.
     """
-    loaded = read_trace(trace)
+    loaded = load(trace)
     text = _text(loaded, api, level, release, manager, out)
     if out is None:
         sys.stdout.write(text)

@@ -9,6 +9,7 @@ from typing import Final
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kvref.cli.common import DIVERGED, console, needing_torch, require_positive, tell
+from kvref.cli.loading import load
 from kvref.cli.tested import Tested, as_asked
 from kvref.errors import UserError
 from kvref.fuzz import shrink as shrinking
@@ -21,7 +22,6 @@ from kvref.fuzz.shows_invariants import Invariants
 from kvref.fuzz.shrink import BUDGET, Shrunk
 from kvref.judge import Finding
 from kvref.operations import Trace
-from kvref.replay import read_trace
 from kvref.targets.base import Target
 from kvref.targets.named import Named
 from kvref.targets.reference import ReferenceSession
@@ -46,7 +46,7 @@ def shrink(
     Parameters
     ----------
     trace
-        A JSON file, as `kvref fuzz` writes it.
+        A JSON file, as `kvref fuzz` writes it, or a recording, as `kvref record` does.
     level
         `exact`: what differs from the reference; `invariants`: what must always hold, on a target in
         this process; `safe`: what is read wrong, lost or never ends; `hits`: other hits and refusals, too.
@@ -56,7 +56,7 @@ def shrink(
         How many smaller traces are tried at the most. Ctrl-C ends it earlier, and keeps the smallest.
     """
     require_positive(budget, "--budget")
-    loaded = read_trace(trace)
+    loaded = load(trace)
     opened = tested.open(level)
     try:
         small = shrunk(loaded, opened, level, budget)

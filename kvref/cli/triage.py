@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from kvref.cli.common import agreed_terms, opened_target, tell
+from kvref.cli.loading import load
 from kvref.errors import UserError
 from kvref.judge import replay_to
-from kvref.replay import read_trace
 from kvref.replay import replay as replay_trace
 from kvref.targets.reference import ReferenceSession
 from kvref.triage import draft
@@ -26,7 +26,7 @@ def triage(
     Parameters
     ----------
     trace
-        A JSON file, as `kvref fuzz` writes it.
+        A JSON file, as `kvref fuzz` writes it, or a recording, as `kvref record` does.
     target
         What shows the finding: see `kvref targets`.
     against
@@ -41,7 +41,7 @@ def triage(
     with agreed_terms(against, known or ()) as terms:
         opened = opened_target(target, python)
         try:
-            judgement = replay_trace(ReferenceSession, opened, read_trace(trace), terms)
+            judgement = replay_trace(ReferenceSession, opened, load(trace), terms)
         finally:
             opened.close()
         if judgement.known is not None:

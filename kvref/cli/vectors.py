@@ -7,9 +7,9 @@ from cyclopts import App
 from rich.table import Table
 
 from kvref.cli.common import DIVERGED, console, needing_torch, opened_target, require_positive, tell
+from kvref.cli.loading import load
 from kvref.fuzz.report import difference_table
 from kvref.known_file import read_known
-from kvref.replay import read_trace
 from kvref.targets.reference import ReferenceSession
 from kvref.vectors.run import Failure, Level, Tally
 from kvref.vectors.run import run as run_suite
@@ -107,7 +107,7 @@ def add(trace: Path, *, name: str, suite: Path = Path("vectors"), rule: list[str
     Parameters
     ----------
     trace
-        A JSON file, as `kvref fuzz` writes it.
+        A JSON file, as `kvref fuzz` writes it, or a recording, as `kvref record` does.
     name
         What the vector is called: small letters, digits and hyphens.
     suite
@@ -117,7 +117,7 @@ def add(trace: Path, *, name: str, suite: Path = Path("vectors"), rule: list[str
     """
     with needing_torch("the data plane that holds the vectors"):
         from kvref.vectors.generate import add as add_vector  # noqa: PLC0415
-    path = add_vector(suite, name, tuple(rule or ()), read_trace(trace), ReferenceSession)
+    path = add_vector(suite, name, tuple(rule or ()), load(trace), ReferenceSession)
     tell(f"{path} is part of the suite")
     return 0
 

@@ -21,7 +21,7 @@ from kvref.targets.vllm.target import VllmTarget
 
 RELEASE = "0.23.0"
 TRACES = Path(str(vllm.__file__)).parent / "traces"
-CASES = (161, 451, 764, 2325, 3027, 3281)
+CASES = (7, 87, 145, 437, 662, 787)
 """Cases of seed 1 that show something on 0.23.0: misreads, and what runs out in the middle of a call."""
 
 pytestmark = pytest.mark.vllm
@@ -74,7 +74,7 @@ def test_a_chunk_that_ends_in_a_block_is_shown(vllm_target: VllmTarget, tmp_path
 
 
 def test_a_sound_trace_shows_nothing(tmp_path: Path, vllm_target: VllmTarget) -> None:
-    for number in range(4, 8):
+    for number in range(4):
         played = play(Settings(1, None, length=40), number, vllm_target)
         if played.refused is None:
             assert not played.wrong

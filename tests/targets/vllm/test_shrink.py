@@ -20,6 +20,9 @@ CASES = 700
 LONG = 15
 """Cases are of interest that go on for so many operations before they meet a deviation."""
 
+FURTHER = 5
+"""So many operations more than by hand at the most."""
+
 
 def test_cases_that_meet_a_deviation_become_nearly_as_short_as_those_made_by_hand(
     vllm_target: VllmTarget,
@@ -40,6 +43,6 @@ def test_cases_that_meet_a_deviation_become_nearly_as_short_as_those_made_by_han
         by_hand = read_trace(TRACES / f"{met.known.id}.json")
         lengths[met.known.id] = (len(small.trace.operations), len(by_hand.operations))
     assert len(lengths) >= 4
-    assert all(short <= 2 * by_hand for short, by_hand in lengths.values())
+    assert all(short <= by_hand + FURTHER for short, by_hand in lengths.values())
     as_short = [short <= by_hand for short, by_hand in lengths.values()]
-    assert sum(as_short) > len(as_short) / 2
+    assert sum(as_short) >= len(as_short) / 2
