@@ -63,7 +63,8 @@ def shrink(
     finally:
         opened.close()
     if small is None:
-        console.print(f"{trace} shows nothing on {opened.name} at level {level}", highlight=False)
+        told = f"{trace} shows nothing on {opened.name} at level {level}"
+        console.print(told, highlight=False, soft_wrap=True)
         return 0
     path = out or small_path(trace)
     write_json(path, small.trace)

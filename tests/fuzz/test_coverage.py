@@ -100,7 +100,7 @@ def test_a_configurations_features_count_with_every_event() -> None:
 
 def test_a_callers_mistake_is_no_refusal() -> None:
     mistakes = 0
-    for number in range(120):
+    for number in range(600):
         case = draw_case(1, "mixed", number, 20, ReferenceSession, CATALOGUE)
         if len(case.trace.operations) > 20 and isinstance(case.trace.operations[-1], Allocate):
             mistakes += 1
