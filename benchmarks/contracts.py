@@ -2,7 +2,7 @@
 
 A mutant changes one operator, comparison, constant or condition, or returns a constant. First its contract is
 examined over a few paths, then the tests of its module are run. What survives needs a reason in `SURVIVORS`;
-any other survivor ends with exit code 1. `--write` keeps what came out in `docs/contracts.json`.
+any other survivor ends with exit code 1. `python benchmarks/contracts.py --write` keeps what came out in `docs/contracts.json`.
 """
 
 import argparse
@@ -23,16 +23,14 @@ from pkgutil import iter_modules
 from types import CodeType, FunctionType, ModuleType
 from typing import cast
 
+import pytest
+from mutants import Replace, changes, own_nodes, statements
+
+import invariants
+import spec
+from tools.prove.symbolic import Contract, contracts_of, examine
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-os.environ.update({"CROSSHAIR_SMT_RLIMIT": "1000000"})
-
-import pytest  # noqa: E402
-from mutants import Replace, changes, own_nodes, statements  # noqa: E402
-
-import invariants  # noqa: E402
-import spec  # noqa: E402
-from tools.prove.symbolic import Contract, contracts_of, examine  # noqa: E402
 
 PATHS = 30
 SECONDS = 60

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from kvref.check.configurations import FAST
+from tools.prove.environment import ENVIRONMENT
 from tools.prove.page import TITLES, page
-from tools.prove.parts import ENVIRONMENT, PATHS, Row, parts, rows
+from tools.prove.parts import PATHS, Row, parts, rows
 from tools.prove.statement import Reach, Verdict
 
 ROOT = Path(__file__).parent.parent.parent

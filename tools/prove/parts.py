@@ -10,10 +10,8 @@ from pkgutil import iter_modules
 
 import invariants
 import spec
+from tools.prove.environment import ENVIRONMENT
 from tools.prove.statement import Statement, Verdict
-
-ENVIRONMENT = {"CROSSHAIR_SMT_RLIMIT": "1000000", "PYTHONHASHSEED": "0"}
-"""z3's steps for one question of CrossHair's, and the order of sets of text."""
 
 PATHS, PATHS_IN_LONG = 30, 300
 """CrossHair's paths for a condition that has no last one."""

@@ -9,29 +9,28 @@ import inspect
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from types import FunctionType, ModuleType
 from typing import Any
 
-ENVIRONMENT: Mapping[str, str] = {"CROSSHAIR_SMT_RLIMIT": "1000000", "PYTHONHASHSEED": "0"}
-"""z3's steps for one question, and the order of sets of text."""
+from tools.prove.environment import ENVIRONMENT
 
 os.environ.update(ENVIRONMENT)
 
-from crosshair import dynamic_typing, type_repo  # noqa: E402 - reads the environment
-from crosshair.condition_parser import (  # noqa: E402
+from crosshair import dynamic_typing, type_repo
+from crosshair.condition_parser import (
     POSTCONDITION,
     PRECONDITION,
     Conditions,
     condition_from_source_text,
     condition_parser,
 )
-from crosshair.core import ConditionCheckable  # noqa: E402
-from crosshair.core_and_libs import AnalysisKind, MessageType  # noqa: E402
-from crosshair.fnutil import FunctionInfo  # noqa: E402
-from crosshair.libimpl.builtinslib import SymbolicRange  # noqa: E402
-from crosshair.options import DEFAULT_OPTIONS, AnalysisOptionSet  # noqa: E402
+from crosshair.core import ConditionCheckable
+from crosshair.core_and_libs import AnalysisKind, MessageType
+from crosshair.fnutil import FunctionInfo
+from crosshair.libimpl.builtinslib import SymbolicRange
+from crosshair.options import DEFAULT_OPTIONS, AnalysisOptionSet
 
 RULE = re.compile(r"\b(?:[A-Z]+-\d+)\b")
 
