@@ -9,13 +9,12 @@ from kvref.errors import ConfigurationError
 from kvref.fuzz import generate
 from kvref.fuzz.caller import Caller, CaseOver
 from kvref.fuzz.choices import Seeded
-from kvref.fuzz.configurations import Profile, draw
+from kvref.fuzz.configurations import Profile, draw, proposals
 from kvref.fuzz.coverage import Coverage, Watch
 from kvref.fuzz.guidance import draw_aim, fits, weights_for
 from kvref.fuzz.habits import draw_habits
 from kvref.fuzz.mistakes import draw_mistake
 from kvref.fuzz.themes import draw_theme
-from kvref.fuzz.weights import DEFAULT
 from kvref.operations import Configuration, Lookup, Observation, Operation, Trace
 from kvref.targets.base import CaseResult, Digester
 from kvref.targets.capabilities import Capabilities
@@ -26,9 +25,6 @@ from kvref.targets.deviations import (
     met_by,
 )
 from kvref.targets.picture import Opener, Session
-
-MOST_DRAWN = 1000
-"""So many configurations at the most are drawn for one case."""
 
 Notice = Callable[[Operation, Observation, View], object]
 """Told of every operation while a case is drawn."""
@@ -82,9 +78,7 @@ def draw_case(
         lacking = any(offered.refuses(configuration) for offered in offers)
         return not known and not lacking and fits(aim, configuration)
 
-    # A target that has little may have nothing of what a theme is about.
-    tilts = (tilt for tilt in (weights, DEFAULT) for _ in range(MOST_DRAWN))
-    drawn = (draw(choices, profile, tilt) for tilt in tilts)
+    drawn = proposals(choices, profile, weights)
     configuration = next((one for one in drawn if can_be_asked(one)), None) or draw(choices, profile, weights)
     try:
         session = opener(configuration)

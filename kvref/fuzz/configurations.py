@@ -4,6 +4,7 @@
 deviation included, but seldom; `clean` draws nothing that any catalogued deviation concerns.
 """
 
+from collections.abc import Iterator
 from math import gcd, lcm
 from typing import Literal
 
@@ -26,6 +27,19 @@ from kvref.operations import (
 )
 
 Profile = Literal["mixed", "clean"]
+
+MOST_DRAWN = 1000
+"""So many configurations of some weights are proposed to a target that may lack them."""
+
+
+def proposals(choices: Choices, profile: Profile, weights: Weights) -> Iterator[Configuration]:
+    """Configurations to choose one from: of these weights, and then of any.
+
+    A target that has little may have nothing of what the weights are about.
+    """
+    for tilt in (weights, DEFAULT):
+        for _ in range(MOST_DRAWN):
+            yield draw(choices, profile, tilt)
 
 
 def draw(choices: Choices, profile: Profile, weights: Weights = DEFAULT) -> Configuration:

@@ -1,7 +1,6 @@
 """Plays one case at level `safe`: a careful scheduler on the target, with data behind its block ids."""
 
 from contextlib import suppress
-from itertools import repeat
 
 from kvref.compare import Difference
 from kvref.dataplane.safety import Safety
@@ -9,22 +8,19 @@ from kvref.errors import ConfigurationError, WrongAnswerError
 from kvref.fuzz import generate
 from kvref.fuzz.caller import Caller
 from kvref.fuzz.cases import random_of
-from kvref.fuzz.configurations import draw
+from kvref.fuzz.configurations import proposals
 from kvref.fuzz.coverage import Watch
 from kvref.fuzz.guidance import draw_aim, fits, weights_for
 from kvref.fuzz.habits import draw_habits
 from kvref.fuzz.safe import Played, SafeTarget
 from kvref.fuzz.settings import Settings
 from kvref.fuzz.themes import draw_theme
-from kvref.fuzz.weights import DEFAULT
 from kvref.operations import Configuration, Observation, Operation, Trace
 from kvref.targets.picture import Session
 from kvref.witness import Witness
 
 SHOWN = 4
 """So many differences are told of one case."""
-
-MOST_DRAWN = 1000
 
 
 class _Wrong(Exception):  # noqa: N818 - not an error
@@ -69,9 +65,7 @@ def play(settings: Settings, number: int, target: SafeTarget) -> Played:
     aim = draw_aim(choices, number) if settings.guidance else None
     weights = weights_for(aim) if aim else draw_theme(choices).weights
     lacking: list[str] = []
-    # A target that has little may have nothing of what a theme is about.
-    for tilt in (*repeat(weights, MOST_DRAWN), *repeat(DEFAULT, MOST_DRAWN)):
-        configuration = draw(choices, settings.profile, tilt)
+    for configuration in proposals(choices, settings.profile, weights):
         reason = target.capabilities.refuses(configuration)
         if reason is not None:
             lacking.append(reason)
