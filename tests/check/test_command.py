@@ -67,15 +67,19 @@ def test_what_was_found_is_a_page(kvref: Kvref) -> None:
     assert "2 of 2 are exhausted" in page
 
 
-def test_an_interrupt_tells_what_was_reached(kvref: Kvref, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_tells_what_was_reached(
+    kvref: Kvref, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("kvref.check.explore._Search._expand", interrupt)
-    ended = kvref("check", "full", "sliding")
+    ended = kvref("check", "full", "sliding", "--json", tmp_path / "check.json")
     assert ended.code == 130
-    assert "interrupted after 0" in " ".join(ended.out.split())
+    assert "interrupted" in ended.out
     assert "sliding" not in ended.out
+    (kept,) = msgspec.json.decode((tmp_path / "check.json").read_bytes(), type=Results).checks
+    assert (kept.name, kept.ending, kept.transitions) == ("full", "interrupt", 0)
 
 
 @pytest.mark.parametrize(
