@@ -11,7 +11,10 @@ from kvref.record.reader import part_path
 
 
 class File:
-    """A recording on a disk: `parts` files of `most` bytes at the most, None for no limit. Raises OSError."""
+    """A recording on a disk: `parts` files of `most` bytes at the most, None for no limit. Raises OSError.
+
+    Behind a frame that could not be written as a whole, the next one is written in its place.
+    """
 
     def __init__(self, path: Path, header: Header, most: int | None = None, parts: int = 1) -> None:
         self._path = path
@@ -49,6 +52,9 @@ class File:
 
     def _put(self, file: int, data: bytes) -> None:
         rest = memoryview(data)
+        at = self._written
+        os.ftruncate(file, at)
         while rest:
-            rest = rest[os.write(file, rest) :]
-        self._written += len(data)
+            put = os.pwrite(file, rest, at)
+            rest, at = rest[put:], at + put
+        self._written = at

@@ -108,7 +108,7 @@ class Writer:
                 while self._queue:
                     if len(self._queue) > MOST_WAITING:
                         return f"{MOST_WAITING} calls are waiting to be written"
-                    why = self._sink.write(self._encoder.encode(self._taken()))
+                    why = self._write(self._taken())
                     self.cpu_seconds = time.thread_time()
                     if why is not None:
                         return why
@@ -116,6 +116,16 @@ class Writer:
                     return self._why
         finally:
             self._sink.close()
+
+    def _write(self, entries: list[Any]) -> str | None:
+        """Write entries as one frame, or, where a disk has no room for it, as many of them as it takes."""
+        try:
+            return self._sink.write(self._encoder.encode(entries))
+        except OSError:
+            if len(entries) == 1:
+                raise
+        half = len(entries) // 2
+        return self._write(entries[:half]) or self._write(entries[half:])
 
     def _taken(self) -> list[Any]:
         count = min(BATCH, len(self._queue))

@@ -1,14 +1,16 @@
 """Whatever goes wrong with writing, the engine's thread goes on, and one line says so."""
 
 import errno
+import resource
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from kvref.record.entries import StepBegins
+from kvref.record.entries import Entry, Raised, Release, StepBegins
 from kvref.record.file import File
 from kvref.record.reader import Recording
 from kvref.record.writer import Writer
@@ -55,6 +57,54 @@ def test_a_sink_that_fails_ends_the_recording_in_one_line(sink: FullDisk, why: s
     until(lambda: not writer._queue)
     assert lines == [f"kvref: recording has ended, the engine goes on: {why}"]
     assert writer.has_ended
+
+
+class Room(FullDisk):
+    """A disk with room for so many bytes."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.taken: list[Entry] = []
+
+    def write(self, body: bytes) -> str | None:
+        if len(body) > self.room:
+            super().write(body)
+        self.room -= len(body)
+        self.taken += msgspec.msgpack.decode(body, type=list[Entry])
+        return None
+
+
+@pytest.mark.parametrize("room", range(0, 200, 7))
+def test_a_disk_takes_as_many_entries_as_it_has_room_for(room: int) -> None:
+    lines: list[str] = []
+    sink = Room(room)
+    writer = Writer(sink, lines.append)
+    writer._queue.extend([(6, number, True) for number in range(100)])
+    until(lambda: lines)
+    assert sink.taken == [Release(number, gone=True) for number in range(len(sink.taken))]
+    assert sink.room < 1 + len(msgspec.msgpack.encode((6, 0, True)))
+    assert bool(sink.taken) == (room > 4)
+
+
+@pytest.mark.parametrize("room", range(400, 4000, 300))
+def test_a_full_disk_leaves_whole_frames_and_perhaps_a_torn_one(tmp_path: Path, room: int) -> None:
+    file = File(tmp_path / "a.kvr", header_of(CONFIGURATION))
+    path, lines = tmp_path / "a.kvr", list[str]()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, hard))
+        writer = Writer(file, lines.append)
+        names = [f"{number:x}" * 40 for number in range(1000)]
+        writer._queue.extend([(18, name, "allocate_slots") for name in names])
+        until(lambda: lines)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    recording = Recording(path)
+    entries = list(recording.entries())
+    assert entries == [Raised(name, "allocate_slots") for name in names[: len(entries)]]
+    assert 0 < len(entries) < len(names)
+    assert "File too large" in lines[0]
+    assert recording.ends_early is None or "cut short" in recording.ends_early
 
 
 def test_a_sink_that_hangs_keeps_nobody_who_notes(monkeypatch: pytest.MonkeyPatch) -> None:

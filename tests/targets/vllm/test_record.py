@@ -133,7 +133,8 @@ def test_our_troubles_are_one_line_and_not_the_engines(
     recording, found = as_recorded(path)
     assert found.wrong == ()
     assert 50 < found.agreed < 2000
-    assert recording.ends_early is not None
+    if trouble == "recorder":  # where a disk is full, its last frame may be whole
+        assert recording.ends_early is not None
 
 
 def test_a_path_that_cannot_be_written_is_one_line(
