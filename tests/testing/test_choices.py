@@ -1,4 +1,8 @@
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import find, given, settings
@@ -55,3 +59,36 @@ def test_a_chance_comes_about_as_often_as_it_is_likely() -> None:
 
     collect()
     assert 0.1 < sum(map(bool, drawn)) / len(drawn) < 0.3
+
+
+PROGRAM = """
+from hypothesis import HealthCheck, given, seed, settings
+from kvref.testing.choices import drawn
+{more}
+told = []
+@seed(1)
+@settings(max_examples=50, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn())
+def tell(choices):
+    told.append([choices.integer(0, 999), choices.chance(0.3), choices.weighted(range(500), [1] * 500)])
+tell()
+print(told)
+"""
+
+
+def test_a_seed_draws_the_same_whatever_other_sources_are_loaded(tmp_path: Path) -> None:
+    (tmp_path / "numbers_of_a_user.py").write_text(f"NUMBERS = {list(range(100, 1000))}")
+
+    def told(more: str) -> str:
+        path = os.pathsep.join([str(tmp_path), *sys.path])
+        done = subprocess.run(  # noqa: S603 - our own interpreter
+            [sys.executable, "-c", PROGRAM.format(more=more)],
+            env={**os.environ, "PYTHONPATH": path},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    assert told("import numbers_of_a_user") == told("") != ""

@@ -74,7 +74,7 @@ def test_so_is_a_fault_of_the_optimized_manager(
 
 
 @pytest.mark.parametrize(
-    ("fault", "most"), [("the adapter is not in the key", 8), ("images are not in the key", 8)]
+    ("fault", "most"), [("the adapter is not in the key", 8), ("images are not in the key", 9)]
 )
 def test_so_is_data_under_a_wrong_key(fault: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     opener = OF_DATA[fault](monkeypatch)

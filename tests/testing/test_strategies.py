@@ -1,4 +1,4 @@
-from hypothesis import HealthCheck, find, given, settings
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
 
@@ -93,6 +93,8 @@ def has_a_hit(operation: Operation) -> bool:
 
 def test_traces_get_to_a_hit() -> None:
     found = find(
-        traces(), lambda trace: any(map(has_a_hit, trace.operations)), settings=settings(max_examples=2000)
+        traces(),
+        lambda trace: any(map(has_a_hit, trace.operations)),
+        settings=settings(max_examples=2000, phases=[Phase.generate]),
     )
     assert Lookup in [type(operation) for operation in found.operations]
