@@ -9,7 +9,7 @@ from kvref.errors import ConfigurationError
 from kvref.fuzz import generate
 from kvref.fuzz.caller import Caller, CaseOver
 from kvref.fuzz.choices import Seeded
-from kvref.fuzz.configurations import Profile, draw, proposals
+from kvref.fuzz.configurations import Profile, proposals
 from kvref.fuzz.coverage import Coverage, Watch
 from kvref.fuzz.guidance import draw_aim, fits, weights_for
 from kvref.fuzz.habits import draw_habits
@@ -78,8 +78,8 @@ def draw_case(
         lacking = any(offered.refuses(configuration) for offered in offers)
         return not known and not lacking and fits(aim, configuration)
 
-    drawn = proposals(choices, profile, weights)
-    configuration = next((one for one in drawn if can_be_asked(one)), None) or draw(choices, profile, weights)
+    asked = next(filter(can_be_asked, proposals(choices, profile, weights)), None)
+    configuration = asked or next(proposals(choices, profile, weights))
     try:
         session = opener(configuration)
     except ConfigurationError as refusal:

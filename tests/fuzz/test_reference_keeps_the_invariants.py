@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invariants.view import View, Violation
-from kvref.fuzz import cases
+from kvref.fuzz import configurations
 from kvref.fuzz.cases import Case, Notice, draw_case
 from kvref.fuzz.configurations import Profile
 from kvref.fuzz.coverage import Coverage
@@ -63,7 +63,7 @@ def witnessed(seed: int, profile: Profile, made: Configuration | None = None) ->
 
     with pytest.MonkeyPatch.context() as patch:
         if made is not None:
-            patch.setattr(cases, "draw", lambda *_: made)
+            patch.setattr(configurations, "draw", lambda *_: made)
         case = draw_case(seed, profile, 0, 60, ReferenceSession, (), notice)
     assert not case.expected.refused or made is None
     return case, broken

@@ -5,7 +5,7 @@ A counted number of cases with fixed seeds; `kvref fuzz --target optimized --wit
 
 import pytest
 
-from kvref.fuzz import cases
+from kvref.fuzz import configurations
 from kvref.fuzz.campaign import Report, Settings, run
 from kvref.operations import Configuration
 from kvref.targets.inprocess import InProcessTarget
@@ -44,7 +44,7 @@ def test_the_reference_can_be_witnessed_on_every_case() -> None:
 @pytest.mark.parametrize("made", SINKS | PARALLEL | CROSS)
 def test_so_do_kinds_that_are_drawn_rarely(form: str, made: str, monkeypatch: pytest.MonkeyPatch) -> None:
     configuration: Configuration = (SINKS | PARALLEL | CROSS)[made]
-    monkeypatch.setattr(cases, "draw", lambda *_: configuration)
+    monkeypatch.setattr(configurations, "draw", lambda *_: configuration)
     report = campaign(form, Settings(5, 25, None))
     assert report.findings == []
     assert report.refused_by_both == 0
