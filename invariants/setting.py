@@ -1,6 +1,7 @@
 """The static facts of a configuration that invariants need."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from spec.attention import Attention, SinkAttention
 from spec.units import Blocks, Tokens
@@ -19,7 +20,7 @@ class GroupSetting:
     spec: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Setting:
     """What does not change in a manager's life. Sizes and lengths are in tokens.
 
@@ -44,7 +45,7 @@ class Setting:
         """
         return Blocks(self.num_blocks - 1)
 
-    @property
+    @cached_property
     def reserved_blocks(self) -> Blocks:
         """How many blocks sink groups set aside for good [SINK-1]."""
         sinks = [g.attention for g in self.groups if isinstance(g.attention, SinkAttention)]

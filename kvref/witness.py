@@ -104,7 +104,7 @@ def setting_of(configuration: Configuration) -> Setting:
 
 def step_of(operation: Operation, observation: Observation) -> Step:
     """The operation and what came of it."""
-    events = tuple([_event(event) for event in observation.events])
+    events = tuple([_event(event) for event in observation.events]) if observation.events else ()
     if observation.error is not None:
         return Step(told.Failed(observation.error), events)
     return Step(_action(operation, observation), events)

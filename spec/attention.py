@@ -13,7 +13,6 @@ times the context-parallel world sizes [DCP-1].
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 from spec.arithmetic import covering_blocks, full_blocks, tokens_in
 from spec.units import Blocks, Tokens
@@ -28,8 +27,13 @@ class Attention(ABC):
 
     block_size: Tokens
 
-    keeps_every_token: ClassVar[bool] = False
-    """True if every computed token stays readable for the request's lifetime."""
+    @property
+    def keeps_every_token(self) -> bool:
+        """Whether every computed token stays readable for the request's lifetime [MGR-2].
+
+        post: __return__ == isinstance(self, (FullAttention, CrossAttention))
+        """
+        return False
 
     @abstractmethod
     def blocks_read(self, length: Tokens) -> range:
@@ -74,7 +78,13 @@ class Attention(ABC):
 class FullAttention(Attention):
     """Every token reads every earlier one: full attention and MLA [FULL-1, MGR-2]."""
 
-    keeps_every_token = True
+    @property
+    def keeps_every_token(self) -> bool:
+        """Nothing is ever skipped [MGR-2].
+
+        post: __return__
+        """
+        return True
 
     def blocks_read(self, length: Tokens) -> range:
         """All blocks before `length` [FULL-1].
@@ -246,7 +256,13 @@ class CrossAttention(Attention):
     Cross attention is never cached [CROSS-3], so nothing can be hit but the empty prefix.
     """
 
-    keeps_every_token = True
+    @property
+    def keeps_every_token(self) -> bool:
+        """Nothing is ever skipped [MGR-2].
+
+        post: __return__
+        """
+        return True
 
     def blocks_read(self, length: Tokens) -> range:
         """Encoder content, which no prefix of decoder tokens provides [CROSS-3].

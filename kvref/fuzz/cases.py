@@ -88,10 +88,10 @@ def draw_case(
     player = _Player(configuration, session, notice(configuration) if notice else None)
 
     def avoids(operation: Operation) -> bool:
-        if any(offered.lacks(operation) for offered in offers):
+        if offers and any(offered.lacks(operation) for offered in offers):
             return True
-        situation = Situation(configuration, session, operation)
-        return profile == "clean" and met_by(catalogue, situation) is not None
+        clean = profile == "clean"
+        return clean and met_by(catalogue, Situation(configuration, session, operation)) is not None
 
     def apply(operation: Operation) -> Observation:
         observation = player.apply(operation)

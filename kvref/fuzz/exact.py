@@ -77,6 +77,7 @@ class ExactRunner:
         safety_of = _data_plane() if is_sound and settings.follows(number) else None
         opener = self.opener if against is None else against.opener
         sides = (self.target,) if against is None else (against, self.target)
+        offers = [side.capabilities for side in sides if isinstance(side, LiveTarget)]
         following: list[Safety] = []
 
         def notice(configuration: Configuration) -> Notice:
@@ -103,7 +104,7 @@ class ExactRunner:
             opener,
             self.terms.catalogue(self.target),
             notice if witnessed or safety_of is not None else None,
-            [side.capabilities for side in sides if isinstance(side, LiveTarget)],
+            [offered for offered in offers if not offered.is_everything],
             guidance=settings.guidance,
         )
         report.slots_checked += sum(safety.checked for safety in following)

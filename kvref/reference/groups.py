@@ -103,6 +103,7 @@ class Group:
         self.cached_this_step: set[BlockKey] = set()
         self._config = config
         self._pool = pool
+        self._hashes_a_block = full_blocks(self.attention.block_size, Tokens(config.hash_block_size))
         self._retention = retention.Retention(
             Tokens(config.scheduler_block_size),
             None if config.retention_interval is None else Tokens(config.retention_interval),
@@ -260,10 +261,9 @@ class Group:
         )
 
     def _hash(self, request: Request, index: int) -> BlockHash | None:
-        fine_blocks = full_blocks(self.attention.block_size, Tokens(self._config.hash_block_size))
-        if (index + 1) * fine_blocks > len(request.block_hashes):
+        if (index + 1) * self._hashes_a_block > len(request.block_hashes):
             return None
-        return content.coarse_hash(request.block_hashes, index, fine_blocks)
+        return content.coarse_hash(request.block_hashes, index, self._hashes_a_block)
 
     def _event_hash(self, request: Request, index: int) -> int:
         block_hash = self._hash(request, index)

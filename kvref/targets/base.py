@@ -97,17 +97,19 @@ class Digester:
 
     def __init__(self) -> None:
         self._view: View | None = None
-        self._state = b""
+        self._state = blake2b(digest_size=DIGEST_BYTES)
 
     def digest(self, observation: Observation, view: View) -> bytes:
         """A short hash of all that was seen. A view after an error is left out: it may be partial."""
         seen = _encoder.encode(observation)
-        if observation.error is None:
-            if view is not self._view:
-                self._view = view
-                self._state = blake2b(_encoder.encode(view)).digest()
-            seen += self._state
-        return blake2b(seen, digest_size=DIGEST_BYTES).digest()
+        if observation.error is not None:
+            return blake2b(seen, digest_size=DIGEST_BYTES).digest()
+        if view is not self._view:
+            self._view = view
+            self._state = blake2b(_encoder.encode(view), digest_size=DIGEST_BYTES)
+        both = self._state.copy()
+        both.update(seen)
+        return both.digest()
 
 
 def run_case(opened: Opener, trace: Trace) -> CaseResult:

@@ -69,6 +69,11 @@ class Capabilities:
     eagle: bool = True
     names_mistakes: bool = True
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether it lacks nothing, and so need not be asked of each operation."""
+        return self == everything(self.release)
+
     def lacks(self, operation: Operation) -> str | None:
         """Why the operation cannot be asked, None if it can."""
         name = type(operation).__name__
