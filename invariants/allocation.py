@@ -31,7 +31,7 @@ def once_a_step(work: Callable[P, T]) -> Callable[P, T]:
     @wraps(work)
     def asked(*args: P.args, **named: P.kwargs) -> T:
         nonlocal last
-        given = (*args, *named.values())
+        given = (*args, *named.values()) if named else args
         if last is None or not all(map(is_, last[0], given)):
             last = given, work(*args, **named)
         return last[1]
@@ -142,6 +142,6 @@ def taken_blocks(before: View, action: Allocate, after: View, history: History) 
     return set(released.queue) - set(after.free_queue) - hits
 
 
-def nulls_bound(attention: Attention, found: int, action: Allocate, setting: Setting) -> int:
+def nulls_bound(attention: Attention, found: int, slots: capacity.Step) -> int:
     """How many leading entries of a new table are null because nothing reads them [BIND-3, BIND-4]."""
-    return capacity.binding(attention, Blocks(found), layout(action, setting)).nulls
+    return capacity.binding(attention, Blocks(found), slots).nulls

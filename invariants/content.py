@@ -41,15 +41,15 @@ def _keyed_by(before: View, action: Allocate | Cache, after: View, history: Hist
     ]
 
 
-@step_invariant("cached-blocks-are-full", "keys")
+@step_invariant("cached-blocks-are-full", "keys", of=(Allocate,))
 def cached_blocks_are_full(before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """A key is given to the acting request's blocks whose tokens are all known and computed [ALLOC-12, MGR-4].
 
     The step that begins counts as run: its tokens are cached before they are computed [Q-18, PROTO-13].
     """
-    if before.keys == after.keys:
-        return
     given = newly_keyed(before, step, after, history)
+    if not given and before.keys == after.keys:
+        return
     named = {block for block, *_ in given}
     for block, (old, new) in enumerate(zip(before.keys, after.keys, strict=True)):
         if new not in (None, old) and block not in named:
@@ -77,14 +77,13 @@ def _cacheable(step: Step, history: History) -> int:
     return 0
 
 
-@step_invariant("key-names-content", "keys")
+@step_invariant("key-names-content", "keys", of=(Allocate,))
 def key_names_content(before: View, step: Step, after: View, history: History) -> Iterator[str]:
     """Two blocks ever have the same key exactly if their content chains and their groups are equal [HASH-1, HASH-9].
 
-    But for what the format of keys cannot tell apart, judged by the requests alone [Q-10, Q-11, HASH-4].
+    But for what the format of keys cannot tell apart, judged by the requests alone [Q-10, Q-11, HASH-4]. A block that
+    was taken and shows the key that it had was given it anew.
     """
-    if before.keys == after.keys:
-        return
     owners: dict[bytes, Identity] = {}
     keys: dict[Identity, bytes] = {}
     for block, key, request, group, index in newly_keyed(before, step, after, history):

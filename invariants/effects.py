@@ -35,6 +35,11 @@ EFFECTS: dict[type[Action], frozenset[Part]] = {
 }
 """What of a view each action may change: a question changes nothing, nor does a call that raises."""
 
+KEPT: dict[type[Action], tuple[Part, ...]] = {
+    action: tuple(part for part in PARTS if part not in effects) for action, effects in EFFECTS.items()
+}
+"""What of a view each action must leave as it is."""
+
 
 def difference(before: View, after: View, name: Part) -> str:
     """How the field differs: entry by entry, where old and new entries correspond."""
@@ -48,10 +53,8 @@ def difference(before: View, after: View, name: Part) -> str:
 @step_invariant("effects-are-its-own", *PARTS)
 def effects_are_its_own(before: View, step: Step, after: View, _history: History) -> Iterator[str]:
     """An operation changes nothing but what it is for; a question or a failed call nothing at all [HIT-9, PROTO-10]."""
-    allowed = EFFECTS.get(type(step.action), frozenset())
-    for name in changed(before, after):
-        if name not in allowed:
-            yield (f"{step.action} must not change {name}, but did: {difference(before, after, name)}")
+    for name in changed(before, after, KEPT.get(type(step.action), PARTS)):
+        yield f"{step.action} must not change {name}, but did: {difference(before, after, name)}"
 
 
 @step_invariant("refusal-changes-nothing", of=(Allocate,))

@@ -148,11 +148,11 @@ def hits_are_bound(before: View, step: Step, after: View, history: History) -> I
     action = step.action
     if not isinstance(action, Allocate) or action.appended is None or action.request in before.tables:
         return
-    hit = used_hit(before, action, history)
+    hit, slots = used_hit(before, action, history), layout(action, history.setting)
     tables = after.tables.get(action.request, [[] for _ in history.setting.groups])
     for group, (table, own) in enumerate(zip(tables, history.setting.groups, strict=True)):
         found = list(hit.blocks[group]) if hit and group < len(hit.blocks) else []
-        nulls = nulls_bound(own.attention, len(found), action, history.setting)
+        nulls = nulls_bound(own.attention, len(found), slots)
         expected = [NULL_BLOCK] * nulls + found[nulls:]
         if table[: len(expected)] != expected:
             yield f"{action} must start the table of group {group} with {expected}, but it is {table}"

@@ -49,14 +49,14 @@ class View:
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
-def changed(before: View, after: View) -> tuple[Part, ...]:
+def changed(before: View, after: View, among: tuple[Part, ...] = PARTS) -> tuple[Part, ...]:
     """The parts that differ. Views mostly share those that do not, which then need no closer look."""
     if before is after:
         return ()
     return tuple(
         [
             part
-            for part in PARTS
+            for part in among
             if (old := getattr(before, part)) is not (new := getattr(after, part)) and old != new
         ]
     )

@@ -40,7 +40,10 @@ class Step:
 
     @property
     def computed(self) -> Tokens:
-        """Tokens that need no computation in this step."""
+        """Tokens that need no computation in this step [ALLOC-2].
+
+        post: __return__ - self.external == self.local
+        """
         return Tokens(self.local + self.external)
 
 

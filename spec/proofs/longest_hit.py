@@ -9,7 +9,7 @@ import z3
 from spec.proofs.theorem import Claim, Theorem
 
 length, other, prompt = z3.Ints("length other prompt")
-size, times, alignment, steps = z3.Ints("size times alignment steps")
+size, times, alignment, steps, rest = z3.Ints("size times alignment steps rest")
 group, block = z3.Ints("group block")
 
 _candidate = z3.Function("candidate", z3.IntSort(), z3.BoolSort())
@@ -63,10 +63,31 @@ def _aligned_for_every_group() -> tuple[Claim, ...]:
     return (Claim(known, length == (steps * times) * size),)
 
 
-def _greatest_common_divisor() -> Claim:
-    """Block sizes 2 and 3, say, and the alignment 1 that divides both."""
+def _common_divisor() -> Claim:
     known = (*_is_candidate(), size > 0, times > 0, size == times * alignment)
     return Claim(known, length % size == 0)
+
+
+def _no_multiple() -> tuple[Claim, ...]:
+    """The alignment itself is the hit of some prompt. If it is `times` blocks and a rest, it is no number of blocks."""
+    known = (size > 0, rest > 0, rest < size, times >= 0, alignment == times * size + rest)
+    shortest = (prompt == alignment + 1, length == alignment, steps == 1)
+    return (
+        Claim((*known, *shortest), z3.And(*_is_candidate())),
+        Claim((*known, *shortest), length != other * size),
+    )
+
+
+def _greatest_common_divisor() -> Claim:
+    """Sizes of which the alignment is the greatest common divisor, as Bézout's identity tells."""
+    part, of_other, one, two = z3.Ints("part of_other one two")
+    known = (
+        *_is_candidate(),
+        z3.And(part > 0, of_other > 0, one * part - two * of_other == 1),
+        z3.And(size == part * alignment, other == of_other * alignment),
+        z3.And(rest >= 0, rest < size, length == times * size + rest),
+    )
+    return Claim(known, rest == 0)
 
 
 THEOREMS = (
@@ -91,7 +112,14 @@ THEOREMS = (
         "A hit is a multiple of every group's block size, because the alignment is a common multiple",
         ("COORD-5", "HIT-7", "INV-9"),
         _aligned_for_every_group,
-        _greatest_common_divisor,
+        _common_divisor,
         "a common divisor would do",
+    ),
+    Theorem(
+        "If the alignment is no multiple of a group's block size, nor is some hit",
+        ("COORD-5", "HIT-7", "INV-9"),
+        _no_multiple,
+        _greatest_common_divisor,
+        "with the greatest common divisor every hit is one",
     ),
 )

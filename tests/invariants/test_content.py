@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from invariants import View
-from kvref.operations import Allocate, NewRequest
-from tests.invariants.scene import FULL, OTHER, PROMPT, admit, ids, scene, text, with_table
+from kvref.operations import Allocate, Free, FullGroup, NewRequest
+from tests.invariants.scene import FULL, OTHER, PROMPT, admit, config, ids, scene, text, with_table
 
 
 def test_cached_blocks_are_full_finds_a_key_on_a_block_with_empty_slots() -> None:
@@ -28,6 +28,14 @@ def test_cached_blocks_are_full_finds_a_key_on_a_block_that_the_request_does_not
     assert "block 9 got a key" in text(found)
 
 
+def test_cached_blocks_are_full_finds_a_key_that_a_delayed_allocation_gave() -> None:
+    s = scene(config(FullGroup(1), size=1, fine=1), NewRequest("a", (1, 2)), Allocate("a", 0, 1, delay=True))
+    view = replace(s.after, keys=[None, b"soon", *s.after.keys[2:]], prefix_map=[(b"soon", [1])])
+    found = s.judge(after=replace(view, handled={"a": [1]}))
+    assert "cached-blocks-are-full" in ids(found)
+    assert "which ends at token 1, but only 0 tokens are known and computed" in text(found)
+
+
 def rekeyed(view: View, old: bytes, new: bytes) -> View:
     keys = [new if key == old else key for key in view.keys]
     moved = [(key, holders) for key, holders in view.prefix_map if key not in (old, new)]
@@ -44,6 +52,18 @@ def test_key_names_content_finds_one_key_for_two_contents() -> None:
     found = s.judge(after=rekeyed(s.after, second, first))
     assert ids(found) == {"key-names-content", "events-replay-the-map"}
     assert "block 2 got key" in text(found)
+    assert "that key stood for another content" in text(found)
+
+
+def test_key_names_content_finds_a_block_that_was_taken_and_kept_its_old_key() -> None:
+    small = config(FullGroup(4), num_blocks=2)
+    s = scene(small, *admit("a", PROMPT[:4], 4), Free("a"), *admit("b", OTHER[:4], 4))
+    old = s.before.keys[1]
+    assert old
+    assert old != s.after.keys[1]
+    view = replace(s.after, keys=[None, old], prefix_map=[(old, [1])])
+    found = s.judge(after=view)
+    assert "key-names-content" in ids(found)
     assert "that key stood for another content" in text(found)
 
 

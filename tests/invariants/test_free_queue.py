@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from kvref.operations import Free, GetBlocks, RemoveSkipped, SinkGroup
-from tests.invariants.scene import FULL, HYBRID, PROMPT, admit, config, ids, scene, text, with_table
+from tests.invariants.scene import FULL, HYBRID, PROMPT, admit, changed, config, ids, scene, text, with_table
 
 
 def test_free_iff_unused_finds_a_leaked_block() -> None:
@@ -24,6 +24,16 @@ def test_reserved_are_held_finds_a_sink_block_that_was_given_back() -> None:
     found = s.state(replace(s.after, reserved=[1], free_queue=[*s.after.free_queue, 2], usage=0.5))
     assert ids(found) == {"reserved-are-held"}
     assert "2 blocks are to be set aside, but [1] are" in text(found)
+
+
+def test_reserved_are_held_finds_a_sink_block_with_a_user_and_one_with_content() -> None:
+    s = scene(config(SinkGroup(4, 8)), *admit("a", PROMPT, 14))
+    assert s.after.reserved == [1, 2]
+    found = s.state(replace(s.after, ref_counts=changed(s.after.ref_counts, 2, 1)))
+    assert "reserved-are-held" in ids(found)
+    assert "block 2 is set aside, but has 1 users and the key None" in text(found)
+    found = s.state(replace(s.after, keys=[None, b"sunk", *s.after.keys[2:]]))
+    assert "block 1 is set aside, but has 0 users and the key b'sunk'" in text(found)
 
 
 def test_nothing_leaks_finds_a_block_that_nobody_holds_after_all_are_freed() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from invariants import step as told
+from invariants.history import Hit
 from kvref.operations import Allocate, FullGroup, Lookup, MambaGroup, NewRequest, NewStep, SlidingGroup
 from spec.units import Tokens
 from tests.invariants.scene import FULL, HYBRID, PROMPT, admit, config, hit_scene, ids, scene, text
@@ -29,6 +30,19 @@ def test_hit_covers_every_group_finds_a_group_with_fewer_blocks() -> None:
     found = s.judge(action=replace(s.found, blocks=((1, 2), (0, 6, 7))))
     assert ids(found) == {"hit-covers-every-group"}
     assert "hits 12 tokens, but the blocks [1, 2] of group 0 cover 8" in text(found)
+
+
+def test_hit_covers_every_group_finds_a_hit_that_leaves_out_a_group() -> None:
+    s = hit_scene(HYBRID)
+    found = s.judge(action=replace(s.found, blocks=s.found.blocks[:1]))
+    assert ids(found) == {"hit-covers-every-group"}
+    assert "request b hits blocks of 1 groups, there are 2" in text(found)
+
+
+def test_of_an_allocation_no_more_is_asked_than_its_lookup_found() -> None:
+    s = scene(HYBRID, *admit("a", PROMPT, 14), *admit("b", PROMPT, 2, hit=12))
+    s.checker.history.requests["b"].found = Hit(((1, 2, 3),), Tokens(12))
+    assert s.checker.step(s.before, s.step, s.after) == []
 
 
 def test_hit_reads_no_null_finds_a_hole_in_the_window() -> None:

@@ -64,3 +64,14 @@ def test_reset_only_unused_finds_a_reset_while_a_block_is_held() -> None:
     found = s.judge(action=told.Reset(done=True))
     assert ids(found) == {"reset-only-unused"}
     assert "9 of 10 blocks are free, but the reset returned True" in text(found)
+
+
+def test_map_and_blocks_agree_finds_a_key_that_the_map_has_twice() -> None:
+    s = scene(FULL, *admit("a", PROMPT, 14))
+    key, holders = s.after.prefix_map[0]
+    view = replace(s.after, prefix_map=[*s.after.prefix_map, (key, [4])])
+    view = replace(view, keys=[None, *s.after.keys[1:4], key, *s.after.keys[5:]], handled={"a": [4]})
+    assert holders == [1]
+    found = s.state(view)
+    assert ids(found) == {"map-and-blocks-agree"}
+    assert text(found) == "a key is in the map twice"

@@ -38,3 +38,10 @@ def test_null_block_is_nothing_finds_it_in_the_free_queue() -> None:
     found = s.state(replace(s.after, free_queue=[*s.after.free_queue, 0]))
     assert ids(found) == {"null-block-is-nothing"}
     assert "position 6" in text(found)
+
+
+def test_null_block_is_nothing_finds_it_set_aside_and_with_content() -> None:
+    s = scene(FULL, *admit("a", PROMPT, 14))
+    assert "the null block is among the reserved blocks" in text(s.state(replace(s.after, reserved=[0])))
+    found = s.state(replace(s.after, keys=[b"nothing", *s.after.keys[1:]]))
+    assert "the null block has the key b'nothing'" in text(found)

@@ -13,6 +13,7 @@ from kvref.operations import (
     Lookup,
     MambaGroup,
     NewRequest,
+    RemoveSkipped,
     SlidingGroup,
 )
 from tests.invariants.scene import (
@@ -114,3 +115,10 @@ def test_hits_are_bound_finds_a_hit_that_was_not_used() -> None:
     found = s.judge(after=replace(view, ref_counts=counts, free_queue=[*range(5, 11)], usage=0.4))
     assert ids(found) == {"hits-are-bound"}
     assert "must start the table of group 0 with [1, 2], but it is [1, 4, 3]" in text(found)
+
+
+def test_tables_only_grow_finds_a_release_that_takes_an_entry_away() -> None:
+    s = scene(FULL, *admit("a", PROMPT, 14), RemoveSkipped("a", 8))
+    found = s.judge(after=with_table(s.after, "a", 0, [1, 2, 3]))
+    assert "tables-only-grow" in ids(found)
+    assert "must leave request a the tables [[1, 2, 3, 4]], but they are [[1, 2, 3]]" in text(found)

@@ -21,11 +21,10 @@ def public_functions() -> Iterator[Callable[..., object]]:
             if inspect.isfunction(value) and not value.__name__.startswith("_"):
                 yield value
             if inspect.isclass(value):
-                yield from (
-                    method
-                    for name, method in vars(value).items()
-                    if inspect.isfunction(method) and not name.startswith("_")
-                )
+                for name, member in vars(value).items():
+                    method = member.fget if isinstance(member, property) else member
+                    if inspect.isfunction(method) and not name.startswith("_"):
+                        yield method
 
 
 FUNCTIONS = {function.__qualname__: function for function in public_functions()}

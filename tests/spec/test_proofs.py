@@ -1,6 +1,7 @@
 """z3 proves what it should, refutes what it should, and speaks of what `spec` defines."""
 
 from itertools import product
+from math import gcd, lcm
 
 import pytest
 import z3
@@ -8,6 +9,7 @@ import z3
 from spec.arithmetic import covering_blocks, full_blocks
 from spec.attention import ChunkedLocalAttention, MambaState, SlidingWindowAttention
 from spec.capacity import most_held
+from spec.hits import candidate_lengths
 from spec.proofs import THEOREMS, Answer, Claim, Theorem, can_hold, decide, decide_all, held_blocks, windows
 from spec.proofs.encoding import is_covering_blocks, is_full_blocks, mamba_skips, window_skips
 from spec.retention import Retention, is_kept, is_useful
@@ -77,6 +79,15 @@ def test_the_encoded_skips_are_those_of_spec(computed: int) -> None:
         attention = SlidingWindowAttention(Tokens(4), Tokens(window))
         assert value(window_skips(z3.IntVal(computed), window)) == attention.skipped_tokens(Tokens(computed))
     assert value(mamba_skips(z3.IntVal(computed))) == MambaState(Tokens(4)).skipped_tokens(Tokens(computed))
+
+
+def test_only_a_common_multiple_of_the_block_sizes_keeps_hits_in_whole_blocks() -> None:
+    sizes = (4, 6)
+    aligned = candidate_lengths(Tokens(40), Tokens(lcm(*sizes)))
+    divided = candidate_lengths(Tokens(40), Tokens(gcd(*sizes)))
+    assert len(aligned) > 1
+    assert [length for length in aligned for size in sizes if length % size] == []
+    assert {size for length in divided for size in sizes if length % size} == set(sizes)
 
 
 SETTINGS = list(

@@ -7,24 +7,28 @@ import argparse
 import os
 import sys
 from collections import Counter
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from tools.prove.page import page
+from tools.prove.page import PAGE, keep, page, read_kept
 from tools.prove.parts import Row, parts, rows
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "proofs.md"
+WIDTH = 160
+"""Of the table, where it is not printed on a terminal."""
 
 
 def main() -> int:
     """Decide every statement, print the table, and hold the page against it."""
     parser = argparse.ArgumentParser(prog="python -m tools.prove", description=__doc__)
     parser.add_argument("only", nargs="*", help="parts, such as spec.hits; all, if none is given")
-    parser.add_argument("--long", action="store_true", help="more paths and more configurations")
+    parser.add_argument(
+        "--long",
+        action="store_true",
+        help="only what has no last path, further",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}, or keep the long part")
     options = parser.parse_args()
     chosen = [part for part in parts(is_long=options.long) if not options.only or part in options.only]
     if not chosen:
@@ -32,8 +36,11 @@ def main() -> int:
     found = []
     for row in rows(chosen, is_long=options.long, workers=options.workers):
         found.append(row)
+        if options.long and options.write and row.verdict.holds:
+            keep(one for one in found if one.part == row.part)
         sys.stderr.write(f"{len(found)}: {row.verdict.reach.value}: {row.statement}\n")
-    Console().print(_table(found))
+    found.sort(key=lambda row: chosen.index(row.part))
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(_table(found))
     reached = Counter(row.verdict.reach.value for row in found)
     print("; ".join(f"{count} {reach}" for reach, count in reached.items()))
     failed = [row for row in found if not row.verdict.holds]
@@ -42,7 +49,7 @@ def main() -> int:
         print(f"FAILED: {row.statement}: {what}")
     if options.only or options.long or failed:
         return 1 if failed else 0
-    text = page(found)
+    text = page(found, read_kept())
     if options.write:
         PAGE.write_text(text)
     elif not PAGE.exists() or PAGE.read_text() != text:

@@ -3,17 +3,18 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import groupby
+from importlib import import_module
 from types import ModuleType
 from unittest.mock import patch
 
+from tools.prove.lemma import LEMMAS, Lemma
 from tools.prove.same_arithmetic import EQUIVALENCES, Equivalence
 from tools.prove.statement import Reach, Statement, Verdict
 from tools.prove.symbolic import Contract, Examined, bounded, contract_of, contracts_of, examine
 
 TOOL = "CrossHair"
 RULE = re.compile(r"\b(?:Q|[A-Z]+)-\d+\b")
-ENOUGH = 400
+ENOUGH = 800
 """All that has an end, and is no product of unknowns, ends within so many paths."""
 
 UNBOUNDED: dict[str, tuple[str, ...]] = {"spec.retention.is_useful": ("horizon",)}
@@ -46,23 +47,40 @@ def endless(contract: Contract) -> list[str]:
     names = [*UNBOUNDED.get(name_of(contract), ())]
     for name, parameter in contract.conditions.sig.parameters.items():
         kinds = str(parameter.annotation)
-        if re.search(r"Sequence|list|set|tuple|str|bytes|Callable|Hash|Key|SpecGroup|Release|Record", kinds):
+        if re.search(
+            r"\b(?:Sequence|list|set|tuple|str|bytes|Callable)\b|Hash|Key|SpecGroup|Release|Record", kinds
+        ):
             names.append(name)
     return names
 
 
+def has_no_last_path(contract: Contract) -> bool:
+    """Whether more effort only makes a counterexample less likely."""
+    return bool(endless(contract)) or name_of(contract) in PRODUCTS
+
+
 def name_of(contract: Contract) -> str:
     """Where a contract's function is written."""
-    return f"{contract.function.__module__}.{contract.function.__qualname__}"
+    return place_of(contract.function)
+
+
+def place_of(function: Callable[..., object]) -> str:
+    """Where a function, or that of an invariant, is written."""
+    bare = getattr(function, "predicate", function)
+    return f"{bare.__module__}.{bare.__qualname__}"
 
 
 def why_open(contract: Contract, found: Examined, paths: int) -> str:
     """Why CrossHair did not confirm a contract."""
+    told = f"{found.paths} paths a condition"
     if names := endless(contract):
-        return f"{found.paths} paths a condition: {' and '.join(names)} may be of any size"
-    if name_of(contract) in PRODUCTS:
-        return f"{found.paths} paths a condition: z3 leaves remainders of products of unknowns open"
-    return f"{found.paths} of {paths} paths a condition"
+        told += f": {' and '.join(names)} may be of any size"
+    elif name_of(contract) in PRODUCTS:
+        told += ": z3 leaves remainders of products of unknowns open"
+    else:
+        return f"{found.paths} of {paths} paths a condition"
+    small = [sentence_of(lemma.holds) for lemma in lemmas_about(name_of(contract))]
+    return f"{told}; in small: {'; '.join(small)}" if small else told
 
 
 def judge(contracts: Sequence[Contract], paths: int) -> Verdict:
@@ -70,7 +88,7 @@ def judge(contracts: Sequence[Contract], paths: int) -> Verdict:
     reach, detail, most = Reach.CONFIRMED, "", 0
     for contract in contracts:
         # What has no last path is never confirmed: it gets less.
-        effort = paths if endless(contract) or name_of(contract) in PRODUCTS else max(paths, ENOUGH)
+        effort = paths if has_no_last_path(contract) else max(paths, ENOUGH)
         found = examine(contract, effort)
         most = max(most, found.paths)
         if found.refuted is not None:
@@ -80,26 +98,48 @@ def judge(contracts: Sequence[Contract], paths: int) -> Verdict:
     return Verdict(reach, detail or f"{most} paths")
 
 
-def contract_statements(module: ModuleType, paths: int) -> Iterator[Statement]:
-    """A statement for each function of a module that has a contract, in every class that has it."""
-    by_function = sorted(contracts_of(module), key=lambda contract: contract.function.__qualname__)
-    for name, contracts in groupby(by_function, key=lambda contract: contract.function.__qualname__):
-        group = list(contracts)
-        text = f"{module.__name__}.{name} keeps its contract"
-        yield Statement(text, rules_of(group[0].function), TOOL, partial(judge, group, paths))
-        if bound := PRODUCTS.get(f"{module.__name__}.{name}"):
-            smaller = [bounded(contract, bound) for contract in group]
-            yield Statement(
-                f"{text} if {bound}", rules_of(group[0].function), TOOL, partial(judge, smaller, ENOUGH)
-            )
+def contract_statements(module: ModuleType, paths: int, only: str = "") -> Iterator[Statement]:
+    """A statement for each function of a module that has a contract, in every class that has it; or for one of them."""
+    for name, contracts in _by_name(module).items():
+        text, rules = f"{module.__name__}.{name} keeps its contract", rules_of(contracts[0].function)
+        if only in ("", name):
+            yield Statement(text, rules, TOOL, partial(judge, contracts, paths))
+        if not only and (bound := PRODUCTS.get(f"{module.__name__}.{name}")):
+            smaller = [bounded(contract, bound) for contract in contracts]
+            yield Statement(f"{text} if {bound}", rules, TOOL, partial(judge, smaller, ENOUGH))
 
 
-def smaller_statements(module: ModuleType) -> Iterator[Statement]:
-    """What is said within small bounds: `module` lists it in `SMALLER`."""
-    for function in module.SMALLER:
-        yield Statement(
-            sentence_of(function), rules_of(function), TOOL, partial(_within, contract_of(function))
-        )
+def without_last_path(module: ModuleType) -> list[str]:
+    """The functions of a module whose contracts more effort tells more about."""
+    return [name for name, contracts in _by_name(module).items() if any(map(has_no_last_path, contracts))]
+
+
+def _by_name(module: ModuleType) -> dict[str, list[Contract]]:
+    by_name: dict[str, list[Contract]] = {}
+    for contract in sorted(contracts_of(module), key=lambda contract: contract.function.__qualname__):
+        by_name.setdefault(contract.function.__qualname__, []).append(contract)
+    return by_name
+
+
+def lemma_statements(module: ModuleType) -> Iterator[Statement]:
+    """What is said within small bounds: `module` lists it in `LEMMAS`."""
+    for lemma in lemmas_in(module):
+        contract = contract_of(lemma.holds)
+        yield Statement(sentence_of(lemma.holds), rules_of(lemma.holds), TOOL, partial(_within, contract))
+
+
+def lemmas_in(module: ModuleType) -> tuple[Lemma, ...]:
+    """The lemmas that a module lists."""
+    lemmas: tuple[Lemma, ...] = module.LEMMAS
+    return lemmas
+
+
+def lemmas_about(name: str) -> Iterator[Lemma]:
+    """The lemmas about the function that is called so, its module's name before its own."""
+    for module in map(import_module, LEMMAS):
+        for lemma in lemmas_in(module):
+            if name in map(place_of, lemma.about):
+                yield lemma
 
 
 def _within(contract: Contract) -> Verdict:

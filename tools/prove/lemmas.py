@@ -9,8 +9,9 @@ from collections.abc import Callable
 from spec.attention import Attention, FullAttention, MambaState, SlidingWindowAttention
 from spec.eviction import release_on_free, split_by_content
 from spec.hits import SpecGroup, longest_hit, longest_usable, serves
-from spec.retention import Retention, is_kept, is_needed_at
+from spec.retention import Retention, is_kept, is_needed_at, is_useful
 from spec.units import NULL_BLOCK, BlockId, Blocks, Tokens
+from tools.prove.lemma import Lemma
 
 
 def content_decides_the_end(first: BlockId, second: BlockId, third: BlockId, keyed: BlockId) -> bool:
@@ -110,12 +111,45 @@ def kept_is_useful(window: Tokens, interval: Tokens, block: Blocks, prompt: Toke
     return useful or (eagle and block == 0)
 
 
-SMALLER = (
-    content_decides_the_end,
-    a_freed_window_puts_scratch_first,
-    full_attention_hits_a_run,
-    a_window_hits_its_tail,
-    a_hit_is_served_and_no_longer_one_is,
-    what_is_read_must_be_cached,
-    kept_is_useful,
+def useful_is_kept(window: Tokens, interval: Tokens, block: Blocks, prompt: Tokens, eagle: bool) -> bool:
+    """A block is useful exactly if a wanted length needs it, and then a window keeps it [RETAIN-3, SWA-7].
+
+    pre: 1 <= window <= 3 and interval in (0, 4) and 0 <= block <= 2 and prompt in (0, 3)
+    post: __return__
+    """
+    attention = SlidingWindowAttention(Tokens(1), window)
+    retention = Retention(Tokens(2), interval)
+    useful = is_useful(
+        attention, retention, eagle=eagle, block=block, prompt_tokens=prompt, horizon=Tokens(12)
+    )
+    wanted = [n for n in (4, 8, 12) if interval] + ([2] if prompt else [])
+    plain = any(n - window + 1 <= block < n + int(eagle) for n in wanted)
+    kept = is_kept(attention, retention, eagle=eagle, block=block, prompt_tokens=prompt)
+    return useful == plain and (kept or not useful)
+
+
+def eagle_asks_for_the_block_behind(
+    attention: Attention, length: Tokens, limit: Tokens, missing: Blocks
+) -> bool:
+    """Under EAGLE the block behind a hit is cached and usable, too, but for a state [EAGLE-1, EAGLE-2, Q-1].
+
+    pre: attention.block_size == 2 and 0 <= length <= limit <= 7 and length % 2 == 0
+    post: __return__
+    """
+    group = SpecGroup(attention, True, lambda block: block != missing)  # noqa: FBT003
+    behind = isinstance(attention, MambaState) or (length + 2 <= limit and missing != length // 2)
+    served = missing not in attention.blocks_read(length) and behind
+    return serves(group, length, limit) == (length == 0 or served)
+
+
+LEMMAS = (
+    Lemma(content_decides_the_end, (split_by_content,)),
+    Lemma(a_freed_window_puts_scratch_first, (release_on_free,)),
+    Lemma(full_attention_hits_a_run, (longest_hit,)),
+    Lemma(a_window_hits_its_tail, (longest_hit,)),
+    Lemma(a_hit_is_served_and_no_longer_one_is, (longest_hit,)),
+    Lemma(what_is_read_must_be_cached, (serves,)),
+    Lemma(eagle_asks_for_the_block_behind, (serves,)),
+    Lemma(kept_is_useful, (is_kept,)),
+    Lemma(useful_is_kept, (is_useful,)),
 )

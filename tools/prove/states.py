@@ -3,19 +3,11 @@
 from collections.abc import Iterator
 from functools import partial
 
-from kvref.check.configurations import ALL, FAST, rules_of
+from kvref.check.configurations import rules_of
 from kvref.check.run import run
 from tools.prove.statement import Reach, Statement, Verdict
 
-MOST_TRANSITIONS = 1_000_000
-"""So far a configuration of the long part is followed."""
-
 REACH = {"exhausted": Reach.EXHAUSTED, "bound": Reach.OPEN}
-
-
-def names(*, is_long: bool) -> tuple[str, ...]:
-    """The configurations that are visited."""
-    return ALL if is_long else FAST
 
 
 def state_statements(name: str) -> Iterator[Statement]:
@@ -25,6 +17,6 @@ def state_statements(name: str) -> Iterator[Statement]:
 
 
 def _judge(name: str) -> Verdict:
-    (result,) = run([name], most_transitions=MOST_TRANSITIONS)
+    (result,) = run([name])
     detail = f"{result.told}: {result.states} states, {result.transitions} transitions of {result.bound}"
     return Verdict(REACH.get(result.ending, Reach.REFUTED), detail)
