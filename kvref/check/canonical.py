@@ -21,7 +21,7 @@ from kvref.check.moves import found_by
 from kvref.check.names import Names
 from kvref.hashing import BlockHasher
 from kvref.operations import Configuration
-from kvref.protocol import Book, Scheduler
+from kvref.protocol import Book, Scheduled, Scheduler
 from kvref.targets.inprocess import hasher_of
 
 HASH_BYTES = 32
@@ -124,11 +124,13 @@ class Canon:
         holders = sorted([block(one) for one in held] for _, held in view.prefix_map)
         pending = [self._content(key, names) for key in sorted(view.step_keys, key=self._extent)]
         steps = [
-            [
-                (names.requests[share.book.name], share.outputs, share.life == share.book.preemptions)
-                for share in step
-                if scheduler.books.get(share.book.name) is share.book
-            ]
+            sorted(
+                {
+                    self._share(share, names)
+                    for share in step
+                    if scheduler.books.get(share.book.name) is share.book
+                }
+            )
             for step in (*scheduler.launched, *([] if scheduler.step is None else [scheduler.step]))
         ]
         found = found_by(scheduler)
@@ -137,6 +139,11 @@ class Canon:
             *(len(scheduler.launched), steps, found and (names.requests[found[0]], found[1])),
             hidden(names),
         )
+
+    def _share(self, share: Scheduled, names: Names) -> tuple[int, bool, int]:
+        """A request's part in a step. Behind a preemption nothing comes of it, however often that happened."""
+        counts = share.life == share.book.preemptions
+        return names.requests[share.book.name], counts, share.outputs if counts else 0
 
     def _content(self, key: bytes | None, names: Names) -> object:
         """What a key stands for, names left out."""

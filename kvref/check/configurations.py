@@ -1,12 +1,13 @@
 """What `kvref check` knows by name: each kind alone, pairs, EAGLE, retention, two block sizes, context parallelism.
 
-A scope's name says what is checked and how: `full` is one request in the smallest pool, with two token values,
-evictions by hand and resets; `full/two` are two requests that share what they can, with one token value and
-nothing done by hand.
+A scope's name says what is checked and how: `full`, or `full/one`, is one request at a time, with two token values,
+and for a lone group with evictions by hand and resets; `full/two` are two requests that share what they can, with
+one token value and nothing done by hand, and for several groups only whole prompts; `full/ahead` is one request whose next step is scheduled while one runs.
+Pools are the smallest in which a request can have all its tokens computed.
 """
 
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 from difflib import get_close_matches
 from itertools import combinations
 from math import lcm
@@ -65,51 +66,6 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Setup:
-    """Groups and options, but for the size of pool and requests."""
-
-    groups: tuple[Group, ...]
-    eagle: bool = False
-    retention: bool = False
-    caching: bool = True
-    events: bool = True
-    context_parallel: int = 1
-    connector: bool = False
-
-    @property
-    def block_sizes(self) -> list[int]:
-        """In tokens, context parallelism included."""
-        return [group.block_size * self.context_parallel for group in self.groups]
-
-
-def _pairs() -> dict[str, Setup]:
-    return {f"{one}+{other}": Setup((KINDS[one], KINDS[other])) for one, other in combinations(PAIRED, 2)}
-
-
-SETUPS: Final[dict[str, Setup]] = {
-    **{kind: Setup((group,), caching=kind != "cross") for kind, group in KINDS.items()},
-    **_pairs(),
-    "full+full": Setup((FullGroup(1), FullGroup(1, heads=2))),
-    "sliding+sliding": Setup((SlidingGroup(1, window=2), SlidingGroup(1, window=2))),
-    "full+cross+no-caching": Setup((FullGroup(1), CrossGroup(1)), caching=False),
-    "full+no-caching": Setup((FullGroup(1),), caching=False),
-    "full+no-events": Setup((FullGroup(1),), events=False),
-    "sliding+no-events": Setup((SlidingGroup(1, window=2),), events=False),
-    "full+eagle": Setup((FullGroup(1),), eagle=True),
-    "sliding+eagle": Setup((SlidingGroup(1, window=2),), eagle=True),
-    "full+sliding+eagle": Setup((FullGroup(1), SlidingGroup(1, window=2)), eagle=True),
-    "sliding+retention": Setup((SlidingGroup(1, window=1),), retention=True),
-    "full+sliding+sizes": Setup((FullGroup(2), SlidingGroup(1, window=2))),
-    "full+full+sizes": Setup((FullGroup(2), FullGroup(1))),
-    "full+context-parallel": Setup((FullGroup(1),), context_parallel=2),
-    "full+connector": Setup((FullGroup(1),), connector=True),
-    "full+sliding+connector": Setup((FullGroup(1), SlidingGroup(1, window=2)), connector=True),
-    "mamba+connector": Setup((MambaGroup(1),), connector=True),
-}
-"""Configurations by name."""
-
-
-@dataclass(frozen=True)
 class Size:
     """How far a check goes. None leaves it to what stands behind: another size, or the configuration."""
 
@@ -119,6 +75,7 @@ class Size:
     letters: int | None = None
     by_hand: bool | None = None
     asynchronous: bool | None = None
+    chunked_prefill: bool | None = None
 
     def over(self, other: "Size") -> "Size":
         """The same size, and where it says nothing, the other."""
@@ -128,19 +85,126 @@ class Size:
 
 UNASKED: Final = Size()
 
+
+@dataclass(frozen=True)
+class Setup:
+    """Groups and options. `sizes` goes before the usual ones: what shows all that the setup is about, and ends."""
+
+    groups: tuple[Group, ...]
+    eagle: bool = False
+    drafts: int = 0
+    retention: bool = False
+    caching: bool = True
+    events: bool = True
+    context_parallel: int = 1
+    connector: bool = False
+    sizes: Mapping[str, Size] = field(default_factory=dict)
+
+    @property
+    def block_sizes(self) -> list[int]:
+        """In tokens, context parallelism included."""
+        return [group.block_size * self.context_parallel for group in self.groups]
+
+
+ONE_VALUE: Final = {"one": Size(letters=1)}
+
+LEAST: Final = {"one": Size(letters=1, by_hand=False), "two": Size(chunked_prefill=False)}
+"""For a kind that is another one under another name."""
+
+DRAFTED: Final = {
+    "one": Size(tokens=4, letters=1, by_hand=False),
+    "two": Size(blocks=4, chunked_prefill=False),
+}
+"""With three tokens no draft is ever verified, and with three blocks nothing is shared."""
+
+SIZED: Final = {"one": Size(tokens=4, letters=1), "two": Size(tokens=4, chunked_prefill=False)}
+"""A block of two tokens is full, and hit, with four."""
+
+LOADED: Final = {"one": Size(by_hand=False), "two": Size(chunked_prefill=False)}
+
+
+def _pairs() -> dict[str, Setup]:
+    return {f"{one}+{other}": Setup((KINDS[one], KINDS[other])) for one, other in combinations(PAIRED, 2)}
+
+
+SETUPS: Final[dict[str, Setup]] = {
+    **{kind: Setup((group,), caching=kind != "cross") for kind, group in KINDS.items()},
+    **{kind: Setup((KINDS[kind],), sizes=ONE_VALUE) for kind in ("sliding", "mamba-align")},
+    **{kind: Setup((KINDS[kind],), sizes=LEAST) for kind in ("sliding-mla", "mamba-all")},
+    **_pairs(),
+    "full+full": Setup((FullGroup(1), FullGroup(1, heads=2))),
+    "sliding+sliding": Setup((SlidingGroup(1, window=2), SlidingGroup(1, window=2))),
+    "full+cross+no-caching": Setup((FullGroup(1), CrossGroup(1)), caching=False),
+    "full+no-caching": Setup((FullGroup(1),), caching=False),
+    "full+no-events": Setup((FullGroup(1),), events=False),
+    "full+eagle": Setup(
+        (FullGroup(1),),
+        eagle=True,
+        drafts=1,
+        sizes={**DRAFTED, "two": Size(blocks=5, chunked_prefill=False)},
+    ),
+    "sliding+eagle": Setup((SlidingGroup(1, window=2),), eagle=True, drafts=1, sizes=DRAFTED),
+    "full+sliding+eagle": Setup(
+        (FullGroup(1), SlidingGroup(1, window=2)),
+        eagle=True,
+        drafts=1,
+        sizes={"one": Size(tokens=4, letters=1, chunked_prefill=False)},
+    ),
+    "mamba+drafts": Setup(
+        (MambaGroup(1, speculative_blocks=1),),
+        drafts=1,
+        sizes={
+            "one": Size(tokens=4, blocks=5, letters=1, by_hand=False),
+            "two": Size(blocks=5, chunked_prefill=False),
+        },
+    ),
+    "mamba-align+drafts": Setup(
+        (MambaGroup(1, mode="align", speculative_blocks=1),), drafts=1, sizes=DRAFTED
+    ),
+    "sliding+retention": Setup(
+        (SlidingGroup(1, window=2),),
+        retention=True,
+        sizes={"one": Size(tokens=4, letters=1), "two": Size(tokens=4, blocks=2)},
+    ),
+    "full+sliding+sizes": Setup(
+        (FullGroup(2), SlidingGroup(1, window=2)),
+        sizes={**SIZED, "two": Size(tokens=4, blocks=4, chunked_prefill=False)},
+    ),
+    "full+full+sizes": Setup((FullGroup(2), FullGroup(1)), sizes=SIZED),
+    "full+context-parallel": Setup((FullGroup(1),), context_parallel=2, sizes=SIZED),
+    "full+connector": Setup((FullGroup(1),), connector=True, sizes=LOADED),
+    "full+sliding+connector": Setup(
+        (FullGroup(1), SlidingGroup(1, window=2)), connector=True, sizes=ONE_VALUE
+    ),
+    "mamba+connector": Setup((MambaGroup(1),), connector=True, sizes=LOADED),
+}
+"""Configurations by name."""
+
+
 SIZES: Final[dict[str, Size]] = {
-    "one": Size(requests=1, letters=2, by_hand=True, asynchronous=False),
+    "one": Size(requests=1, letters=2, asynchronous=False),
     "two": Size(requests=2, letters=1, by_hand=False, asynchronous=False),
+    "ahead": Size(requests=1, letters=1, by_hand=False, asynchronous=True),
 }
 """By the name behind the stroke. `one` is meant where none is given."""
 
 FAST: Final = (
-    *("full", "full/two", "full+eagle/two", "chunked/two", "mamba/two"),
+    *("full", "full/two", "full+eagle", "chunked/two", "mamba/two"),
     *("full+sliding", "full+mamba", "full+cross+no-caching"),
 )
 """What is checked unless something else is asked for."""
 
-ALL: Final = tuple(f"{name}/{size}" for name in SETUPS for size in SIZES)
+TOO_WIDE: Final = ("sliding+eagle/two", "full+sliding+eagle/two", "full+sliding+connector/two")
+"""What has more states than the long run has time for, in a pool where two requests share what they read."""
+
+AHEAD: Final = ("full", "sliding", "chunked", "mamba", "mamba-align", "full+sliding", "full+eagle")
+
+ALL: Final = tuple(
+    name
+    for setup in SETUPS
+    for size in SIZES
+    if (size != "ahead" or setup in AHEAD) and (name := f"{setup}/{size}") not in TOO_WIDE
+)
 """The long run."""
 
 
@@ -151,18 +215,19 @@ def scope_called(name: str, asked: Size = UNASKED) -> Scope:
         near = get_close_matches(name, [*SETUPS, *ALL], n=4)
         told = f"near it are {', '.join(near)}" if near else f"choose one of {', '.join(SETUPS)}"
         raise UserError(f"no configuration is called {name!r}: {told}")
-    return _scope(SETUPS[setup_name], asked.over(SIZES[size_name or "one"]))
+    setup, usual = SETUPS[setup_name], SIZES[size_name or "one"]
+    return _scope(setup, asked.over(setup.sizes.get(size_name or "one", UNASKED)).over(usual))
 
 
 def _scope(setup: Setup, size: Size) -> Scope:
     sizes = setup.block_sizes
     unit = lcm(*sizes)
     requests = size.requests or 1
-    drafts = int(setup.eagle)
+    drafts = setup.drafts
     sinks = sum(group.sink // group.block_size for group in setup.groups if isinstance(group, SinkGroup))
-    room = requests if len(sizes) > 1 else 1
-    blocks = sinks + len(sizes) * (1 + drafts) + room if size.blocks is None else size.blocks
     tokens = 2 * max(sizes) + 1 if size.tokens is None else size.tokens
+    held = sum(-(-(tokens - 1) // one) + drafts for one in sizes)
+    blocks = sinks + held if size.blocks is None else size.blocks
     configuration = Configuration(
         setup.groups,
         num_blocks=blocks + 1,
@@ -181,9 +246,12 @@ def _scope(setup: Setup, size: Size) -> Scope:
         tokens=tokens,
         letters=size.letters or 1,
         drafts=drafts,
-        by_hand=bool(size.by_hand),
+        by_hand=len(sizes) == 1 if size.by_hand is None else size.by_hand,
         connector=setup.connector,
         asynchronous=bool(size.asynchronous),
+        chunked_prefill=len(sizes) == 1 or requests == 1
+        if size.chunked_prefill is None
+        else size.chunked_prefill,
     )
 
 

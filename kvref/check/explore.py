@@ -10,10 +10,11 @@ nearest first, so that the first counterexample is a shortest one.
 import time
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kvref.check.canonical import Canon
+from kvref.check.coverage import Watch
 from kvref.check.fingerprints import Fingerprints
 from kvref.check.hidden import hidden_form
 from kvref.check.image import Image
@@ -39,7 +40,7 @@ class Explored:
     """What a check has seen: `states` and `transitions`, and the `depth` in operations of the farthest state.
 
     `ending` is None while it goes on. `trace` is a shortest way to what is `wrong`. `memory` is what keeps
-    the states, in bytes.
+    the states, in bytes. `shown` counts what came about, by transition.
     """
 
     states: int = 0
@@ -50,6 +51,7 @@ class Explored:
     ending: Ending | None = None
     trace: Trace | None = None
     wrong: tuple[Difference, ...] = ()
+    shown: dict[str, int] = field(default_factory=dict)
 
 
 def explore(
@@ -72,6 +74,7 @@ class _Search:
         self._sides = reference, subject
         self._playing = start(scope, reference, subject)
         self._canon = Canon(scope.configuration)
+        self._watch = Watch(scope)
         self._seen = Fingerprints()
         self._parents = array("I", [ROOT])
         self._ways = array("H", [0])
@@ -84,7 +87,7 @@ class _Search:
         """What some of the states look like that are to be visited."""
 
     def run(self, most_transitions: int | None, on_state: Callable[[Explored], None]) -> Explored:
-        result = Explored(states=1)
+        result = Explored(states=1, shown=self._watch.counts)
         began = time.process_time()
         self._seen.add(self._fingerprint())
         self._trail = [(ROOT, self._playing.image())]
@@ -113,17 +116,20 @@ class _Search:
     def _expand(self, at: int, result: Explored) -> None:
         """Make every move from a state, until something is wrong."""
         playing, here = self._playing, self._go_to(at)
-        letters = self._canon.letters(playing.witness.last, playing.texts)
+        before = playing.witness.last
+        letters = self._canon.letters(before, playing.texts)
+        self._watch.stands(playing.scheduler)
         for number, move in enumerate(list(moves(self._scope, playing.scheduler, letters))):
             if number:
                 here.restore()
-            _, wrong = playing.make(move)
+            made = playing.make(move)
             result.transitions += 1
-            if wrong:
+            if made.wrong:
                 result.trace, wrong = trace_of(self._scope, [*self._path(at), move], *self._sides)
                 result.wrong = tuple(wrong)
                 result.ending = "counterexample"
                 return
+            self._watch.sees(move, made.observation, before, playing.witness.last)
             if self._seen.add(self._fingerprint()):
                 self._parents.append(at)
                 self._ways.append(self._number(move))

@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from kvref.check.configurations import Size
-from kvref.check.explore import Explored
+from kvref.check.configurations import Size, scope_called
+from kvref.check.explore import Ending, Explored
+from kvref.check.moves import Scope
 from kvref.check.run import Result, run
 from kvref.errors import UserError
 from kvref.zoo.catalogue import bug_called
@@ -27,6 +28,11 @@ class Where(NamedTuple):
     name: str
     blocks: int | None = None
     tokens: int | None = None
+
+    @property
+    def size(self) -> Size:
+        """What takes the place of the scope's own."""
+        return Size(blocks=self.blocks, tokens=self.tokens, asynchronous=True)
 
 
 FAULTS: Final[dict[str, Where]] = {
@@ -58,10 +64,10 @@ FAULTS: Final[dict[str, Where]] = {
     "released-entries-stay-in-the-table": Where("sliding"),
     "a-hit-window-begins-late": Where("sliding", tokens=4),
     "a-chunk-ends-a-token-early": Where("chunked"),
-    "a-chunk-slides": Where("chunked"),
+    "a-chunk-slides": Where("chunked", tokens=4),
     "a-step-is-quiet-too-long": Where("full"),
     "a-state-is-hit-before-it-is-there": Where("mamba/two"),
-    "the-running-state-is-released": Where("mamba"),
+    "the-running-state-is-released": Where("mamba+connector"),
     "steps-never-begin": Where("mamba"),
     "eagle-needs-no-block-behind": Where("full+eagle"),
     "hits-count-as-free": Where("full/two", blocks=1),
@@ -88,6 +94,11 @@ class Fault(msgspec.Struct, frozen=True):
     fuzzed: int | None
 
     @property
+    def ending(self) -> Ending:
+        """Why looking for it ended."""
+        return self.result.ending
+
+    @property
     def length(self) -> int | None:
         """The operations of the counterexample; None if there is none."""
         trace = self.result.counterexample
@@ -101,22 +112,29 @@ class Fault(msgspec.Struct, frozen=True):
 
 def check_fault(name: str, on_state: Callable[[str, Explored], None] = lambda *_: None) -> Result:
     """Look for a bug of the zoo. Raises UserError if there is none of this name, or no scope for it."""
-    bug = bug_called(name)
-    if name not in FAULTS:
-        raise UserError(f"no small scope is known to show {name}: choose one of {', '.join(FAULTS)}")
-    where = FAULTS[name]
-    (result,) = run(
-        [where.name],
-        subject=session_with(bug),
-        on_state=on_state,
-        asked=Size(blocks=where.blocks, tokens=where.tokens, asynchronous=True),
-    )
+    where = _where(name)
+    (result,) = run([where.name], subject=session_with(bug_called(name)), on_state=on_state, asked=where.size)
     return result
 
 
-def compared(name: str, result: Result) -> Fault:
-    """The result beside what `kvref zoo` finds of the bug."""
+def scope_of(name: str) -> Scope:
+    """The scope that a bug is looked for in. Raises UserError as `check_fault` does."""
+    where = _where(name)
+    return scope_called(where.name, where.size)
+
+
+def _where(name: str) -> Where:
     bug = bug_called(name)
+    if bug.name not in FAULTS:
+        raise UserError(f"no small scope is known to show {name}: choose one of {', '.join(FAULTS)}")
+    return FAULTS[bug.name]
+
+
+def compared(name: str, result: Result) -> Fault:
+    """The result beside what `kvref zoo` finds of the bug, unless the check was interrupted."""
+    bug = bug_called(name)
+    if result.ending == "interrupt":
+        return Fault(name, bug.rule, result, None)
     cases = CASES["fuzz"]["ci"]
     fuzzed = measure(Task(bug=name, driver="fuzz", level="exact", seed=SEED, cases=cases, shrinks=True))
     return Fault(name, bug.rule, result, fuzzed.reproducer)

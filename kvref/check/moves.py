@@ -33,7 +33,8 @@ class Scope:
     """How far the check goes: requests alive at once, tokens a request, token values, drafts a step.
 
     `by_hand` adds evictions of single blocks by hand, and resets; `connector` adds loads of external tokens;
-    `asynchronous` adds steps that are scheduled while another one runs [PROTO-12].
+    `asynchronous` adds steps that are scheduled while another one runs [PROTO-12]. Without `chunked_prefill` a
+    prompt is computed in one step.
     """
 
     configuration: Configuration
@@ -44,6 +45,7 @@ class Scope:
     by_hand: bool = True
     connector: bool = False
     asynchronous: bool = False
+    chunked_prefill: bool = True
 
     @property
     def encoder(self) -> int:
@@ -133,11 +135,12 @@ def _uses(scope: Scope, book: Book, hit: int) -> Iterator[Move]:
 
 
 def _admissions(scope: Scope, book: Book, hit: int | None) -> Iterator[Allocate]:
-    """A request's first blocks: for any part of what is left of it, whatever else must fit."""
+    """A request's first blocks: for any part of what is left of it, or for all, whatever else must fit."""
     start = hit or 0
     for external in range((book.tokens - start) * scope.connector + 1):
         begun = start + external
-        for until in range(begun + 1, book.tokens + 1):
+        least = begun + 1 if scope.chunked_prefill else max(begun + 1, book.tokens)
+        for until in range(least, book.tokens + 1):
             for must_fit in (False, True):
                 yield Allocate(
                     book.name,

@@ -1,6 +1,7 @@
 """Two managers side by side under one scheduler, one move after another."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kvref.check.image import Image
 from kvref.check.moves import Leave, Move, Scope, operation_of
@@ -20,6 +21,14 @@ from kvref.targets.session import ApiSession
 from kvref.witness import Witness
 
 
+class Made(NamedTuple):
+    """What came of a move: the operations, what the reference returned at the first, and what is wrong."""
+
+    operations: list[Operation]
+    observation: Observation
+    wrong: list[Difference]
+
+
 @dataclass
 class Playing:
     """Two managers, and a scheduler's book over both. `texts` are the tokens of the requests that are there."""
@@ -34,14 +43,14 @@ class Playing:
         """All of this, to be put back."""
         return Image(self)
 
-    def make(self, move: Move) -> tuple[list[Operation], list[Difference]]:
-        """Make a move, up to what is wrong: the operations, and that.
+    def make(self, move: Move) -> Made:
+        """Make a move, up to what is wrong.
 
         What the managers owe behind it is asked for at once, so that it need not be part of the state.
         """
         performed = [operation_of(move)]
         before = self.witness.last.stats
-        _, wrong = self.perform(performed[0])
+        observation, wrong = self.perform(performed[0])
         if not wrong and isinstance(move, Allocate):
             performed.append(TakeNewBlockIds())
             wrong = self._ask(performed[-1])
@@ -49,14 +58,14 @@ class Playing:
             performed.append(TakeStats())
             _, wrong = self.perform(performed[-1])
         if wrong:
-            return performed, wrong
+            return Made(performed, observation, wrong)
         if isinstance(move, NewRequest):
             self.texts[move.request] = move.tokens
         elif isinstance(move, AppendTokens):
             self.texts[move.request] += move.tokens
         elif isinstance(move, Leave):
             self._forget(move.request)
-        return performed, []
+        return Made(performed, observation, [])
 
     def perform(self, operation: Operation) -> tuple[Observation, list[Difference]]:
         """Have both managers perform an operation: what the reference returned, and what is wrong."""

@@ -22,8 +22,9 @@ def trace_of(
     operations: list[Operation] = []
     wrong: list[Difference] = []
     for move in moves:
-        performed, wrong = playing.make(move)
-        operations += performed
+        made = playing.make(move)
+        operations += made.operations
+        wrong = made.wrong
     operations = _renamed(operations)
     at = len(operations) - 2
     while at >= 0:

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kvref.check.faults import Where
 from kvref.check.page import Results
 from kvref.targets import named
 from kvref.targets.inprocess import InProcessTarget
@@ -38,7 +39,7 @@ def test_the_scope_can_be_given_by_hand(kvref: Kvref) -> None:
 
 def test_a_counterexample_is_kept_as_a_trace(kvref: Kvref, monkeypatch: pytest.MonkeyPatch) -> None:
     faulty = InProcessTarget("faulty", _ForgetsToQueue)
-    monkeypatch.setattr("kvref.cli.common.open_target", lambda *_, **__: faulty)
+    monkeypatch.setattr("kvref.check.tasks.open_target", lambda *_, **__: faulty)
     monkeypatch.setattr(named, "open_target", lambda *_, **__: faulty)
     ended = kvref("check", "full", "--target", "faulty", *SMALL)
     assert ended.code == 1
@@ -67,6 +68,39 @@ def test_what_was_found_is_a_page(kvref: Kvref) -> None:
     assert "2 of 2 are exhausted" in page
 
 
+def test_what_was_exhausted_earlier_is_told_again_in_the_order_asked_for(kvref: Kvref) -> None:
+    names = ("full+no-caching", "full")
+    assert kvref("check", names[1], *SMALL, "--json", "earlier.json").code == 0
+    again = ("--earlier", "earlier.json", "--json", "both.json", "--workers", 2)
+    assert kvref("check", *names, *SMALL, *again).code == 0
+    (earlier,) = msgspec.json.decode(Path("earlier.json").read_bytes(), type=Results).checks
+    both = msgspec.json.decode(Path("both.json").read_bytes(), type=Results).checks
+    assert [one.name for one in both] == [*names]
+    assert both[1] == earlier
+
+
+def test_what_never_came_about_is_said(kvref: Kvref) -> None:
+    ended = kvref("check", "full+sliding", "--blocks", 3, *SMALL)
+    told = " ".join(ended.out.split())
+    assert "exhausted, without any hit" in told
+    assert "block left behind" in told
+
+
+def test_a_fault_with_a_longer_counterexample_than_fuzzing_needs_is_told(
+    kvref: Kvref, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kvref.cli.check.FAULTS", {"sinks-are-not-set-aside": Where("sink")})
+    ended = kvref("check", "--seeded-faults", "--json", "found.json")
+    assert (ended.code, ended.err) == (0, "")
+    assert "1 of 1 seeded faults found" in ended.out
+    (fault,) = msgspec.json.decode(Path("found.json").read_bytes(), type=Results).faults
+    less = Results(faults=[msgspec.structs.replace(fault, fuzzed=0)])
+    Path("found.json").write_bytes(msgspec.json.encode(less))
+    ended = kvref("check", "--seeded-faults", "--earlier", "found.json")
+    assert ended.code == 1
+    assert "0 of 1 seeded faults found" in ended.out
+
+
 def test_an_interrupt_tells_what_was_reached(
     kvref: Kvref, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -89,6 +123,9 @@ def test_an_interrupt_tells_what_was_reached(
         (("full+slidin",), "near it are full+sliding"),
         (("full", "--blocks", 0), "--blocks 0 is not positive"),
         (("full", "--tokens", 1), "--tokens less one 0 is not positive"),
+        (("full", "--workers", 0), "--workers 0 is not positive"),
+        (("full", "--earlier", "none.json"), "cannot be read"),
+        (("full", "--earlier", __file__), "is not what kvref check --json writes"),
         (("full", "--target", "vllm==0.23.0"), "needs a target in this process"),
         (("--bug", "none-such"), "no bug is called 'none-such'"),
         (("full", *SMALL, "--page", "no/such/place"), "cannot be written"),

@@ -14,7 +14,7 @@ from kvref.check.image import Image
 from kvref.check.moves import Scope
 from kvref.check.playing import Playing, start
 from kvref.compare import Difference, differences
-from kvref.operations import Free, NewRequest, Observation, Operation, Trace
+from kvref.operations import Allocate, Free, NewRequest, NewStep, Observation, Operation, Trace
 from kvref.targets.optimized import OptimizedSession
 from kvref.targets.picture import Picture
 from kvref.targets.reference import ReferenceSession
@@ -172,3 +172,22 @@ def test_whoever_comes_later_has_another_name(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(seen.trace, Trace)
     names = [one.request for one in seen.trace.operations if isinstance(one, NewRequest)]
     assert names == ["r0", "r1", "r2"]
+
+
+def test_without_chunked_prefill_a_prompt_is_computed_in_one_step() -> None:
+    def admitted(*, in_parts: bool) -> set[int]:
+        scope = scope_called("full/two", Size(chunked_prefill=in_parts))
+        playing = start(scope, ReferenceSession, OptimizedSession)
+        for move in (NewRequest("r0", (0, 0)), NewStep()):
+            playing.make(move)
+        found = alphabet.moves(scope, playing.scheduler, frozenset({0}))
+        return {move.new for move in found if isinstance(move, Allocate)}
+
+    assert admitted(in_parts=True) == {1, 2}
+    assert admitted(in_parts=False) == {2}
+
+
+def test_what_is_left_of_steps_behind_preemptions_makes_no_states_without_end() -> None:
+    """A load that is awaited can be given up, and asked for again in the same step, as often as one likes."""
+    seen = explore(scope_called("full+connector", LEAST), ReferenceSession, OptimizedSession, 10_000)
+    assert seen.ending == "exhausted"

@@ -15,6 +15,8 @@ HANDFUL = (
     "the-youngest-duplicate-answers",
     "a-lost-copy-takes-the-others-along",
     "released-entries-stay-in-the-table",
+    "a-chunk-slides",
+    "the-running-state-is-released",
     "a-state-is-hit-before-it-is-there",
     "eagle-needs-no-block-behind",
     "hits-count-as-free",

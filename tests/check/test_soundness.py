@@ -73,6 +73,8 @@ NAMES = (
         "full+sliding/two",
         "sliding+retention",
         "full+eagle",
+        "full+connector",
+        "mamba-align/ahead",
     ),
 )
 
