@@ -1,7 +1,7 @@
 """How requests come in: an arrival, a lookup, and the allocation that takes its hit [PROTO-2, PROTO-3]."""
 
 from kvref.fuzz.caller import Caller
-from kvref.fuzz.running import whole_states
+from kvref.fuzz.running import draw_share, whole_states
 from kvref.fuzz.serving import Serving
 from kvref.operations import Allocate, CrossGroup, GetBlocks, Lookup
 from kvref.protocol import Book
@@ -55,7 +55,7 @@ def draw_admission(serving: Serving, book: Book, hit: int) -> Allocate | None:
             external = _loadable(serving, hit, max(0, rest - 1), rest)
             new = 1
         if choices.chance(serving.weights.cut_prompt):
-            new = choices.integer(1, new)
+            new = draw_share(serving, hit + external, new)
         new = whole_states(serving, book, hit + external, new)
         if new <= 0:
             return None

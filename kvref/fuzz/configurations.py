@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from kvref.fuzz.choices import Choices
-from kvref.fuzz.pools import draw_pool
+from kvref.fuzz.pools import draw_pool, whole_blocks
 from kvref.fuzz.weights import DEFAULT, Weights
 from kvref.operations import (
     ChunkedGroup,
@@ -143,6 +143,8 @@ def _assemble(
     longest = max(8, min(longest, 320))
     share = choices.choice(weights.budgets)
     batched = None if share is None else max(5, int(share * longest) + 1)
+    if batched is not None and choices.chance(weights.whole_budget):
+        batched = whole_blocks(choices.choice(groups), batched)
     return Configuration(
         groups=tuple(groups),
         num_blocks=draw_pool(choices, groups, longest, batched or longest, weights),

@@ -13,20 +13,35 @@ def draw_pool(choices: Choices, groups: Sequence[Group], longest: int, batched: 
     """A pool for requests of `longest` tokens at the most, served in steps of at most `batched`."""
     if choices.chance(weights.capped_pool):
         held = sum(_held(group, longest, batched) for group in groups)
-        blocks = held + choices.integer(1, 3) + choices.choice((0, 0, held))
+        # The null block, and now and then a second request: one block more or less decides what fits.
+        blocks = 1 + held + choices.choice((-1, -1, 0, 0, 1)) + choices.choice((0, 0, 0, held))
     else:
         need = sum(-(-longest // group.block_size) for group in groups)
         blocks = int(need * choices.choice(weights.pools)) + choices.integer(2, weights.spare)
-    return min(blocks, MAX_POOL)
+    return max(1, min(blocks, MAX_POOL))
+
+
+def whole_blocks(group: Group, batched: int) -> int:
+    """A budget of at least `batched` tokens, with which what the group reads and a step make whole blocks.
+
+    Where they do not, rounding up hides it if somebody counts too few of them.
+    """
+    return batched + -((_read(group) or 0) + batched) % group.block_size
+
+
+def _read(group: Group) -> int | None:
+    """How many tokens before a step it reads at the most; None if that is all of them, or a state."""
+    if isinstance(group, SlidingGroup | SlidingMLAGroup):
+        return group.window - 1
+    return group.chunk if isinstance(group, ChunkedGroup) else None
 
 
 def _held(group: Group, longest: int, batched: int) -> int:
-    """The blocks that a request has at a time: about those of what it reads and of a step [ADMIT-1]."""
-    tokens = longest
-    if isinstance(group, SlidingGroup | SlidingMLAGroup):
-        tokens = min(longest, group.window - 1 + batched)
-    elif isinstance(group, ChunkedGroup):
-        tokens = min(longest, group.chunk + batched)
-    elif isinstance(group, MambaGroup):
+    """The most blocks that a request has at a time: those of what it reads and of a step [ADMIT-1]."""
+    if isinstance(group, MambaGroup):
         return 2 + group.speculative_blocks
-    return -(-tokens // group.block_size)
+    read = _read(group)
+    if read is None:
+        return -(-longest // group.block_size)
+    cut = not isinstance(group, ChunkedGroup) or group.chunk % group.block_size > 0
+    return -(-min(longest, read + batched) // group.block_size) + cut

@@ -34,6 +34,8 @@ class Prompts:
             cut = choices.choice((length, length // block * block, choices.integer(0, length)))
             shared = parent.tokens[: min(cut, longest)]
         wanted = choices.choice((0, 1, block, choices.integer(1, longest), choices.integer(1, longest)))
+        if choices.chance(self._weights.long_prompt):
+            wanted = longest
         fresh = max(0 if shared else 1, min(wanted, longest - len(shared)))
         tokens = shared + choices.integers(fresh, 0, VOCABULARY - 1)
         request = NewRequest(name, tokens, skip_reading=choices.chance(self._weights.skip_reading))

@@ -52,8 +52,22 @@ def _draw_tokens(serving: Serving, book: Book) -> int:
     if new == book.unscheduled and not (serving.care and new > 1):
         new = min(new + choices.integer(0, serving.scheduler.drafts), room)
     elif choices.chance(serving.weights.cut):
-        new = choices.integer(1, new)
+        new = draw_share(serving, book.computed, new)
     return whole_states(serving, book, book.computed, new)
+
+
+def draw_share(serving: Serving, computed: int, most: int) -> int:
+    """How many of the `most` tokens behind `computed` ones a step computes that could compute them all.
+
+    Some steps end right before a group would release a block, or where it does: the next step holds most there.
+    """
+    choices = serving.choices
+    if not choices.chance(serving.weights.edges):
+        return choices.integer(1, most)
+    period, first = choices.choice(serving.releases)
+    reached = computed + choices.integer(1, most)
+    end = reached - (reached - first) % period - choices.choice((0, 1, 1))
+    return end - computed if computed < end else most
 
 
 def whole_states(serving: Serving, book: Book, computed: int, new: int) -> int:

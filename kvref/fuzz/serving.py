@@ -7,10 +7,24 @@ from kvref.fuzz.choices import Choices
 from kvref.fuzz.habits import Habits
 from kvref.fuzz.prompts import Prompts
 from kvref.fuzz.weights import DEFAULT, Weights
-from kvref.operations import Configuration
+from kvref.operations import ChunkedGroup, Configuration, Group, SlidingGroup, SlidingMLAGroup
 from kvref.protocol import Book, Phase, Scheduler
 
 MAX_LIVE = 6
+
+
+def releases_of(groups: Sequence[Group]) -> list[tuple[int, int]]:
+    """By group, every how many tokens it may release a block, and the first of these counts."""
+    releases = []
+    for group in groups:
+        match group:
+            case SlidingGroup() | SlidingMLAGroup():
+                releases.append((group.block_size, group.window - 1))
+            case ChunkedGroup():
+                releases.append((group.chunk, 0))
+            case _:
+                releases.append((group.block_size, 0))
+    return releases or [(1, 0)]
 
 
 class Serving:
@@ -33,6 +47,7 @@ class Serving:
         self.habits = habits
         self.weights = weights
         self.block = max(group.block_size for group in configuration.groups) if configuration.groups else 4
+        self.releases = releases_of(configuration.groups)
         self.prompts = Prompts(configuration, self.block, weights, extras=habits.extras)
         self.care = Care(configuration) if careful else None
         drafts = habits.lookahead

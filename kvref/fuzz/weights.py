@@ -40,7 +40,7 @@ class Weights:
     speculative_blocks: tuple[int, ...] = (0, 0, 1, 2, 3)
     cross: float = 0.15
     """Among configurations with caching off."""
-    context_parallel: float = 0.25
+    context_parallel: float = 0.4
     """Among configurations that can have it."""
     eagle: float = 0.35
     eagle_everywhere: float = 0.4
@@ -61,6 +61,8 @@ class Weights:
     """Whether the pool is as small as what one request can hold at a time."""
     budgets: tuple[float | None, ...] = (None, 0.5, 0.25, 1.0, 0.0)
     """The most tokens of a step, as shares of the longest request; None is no bound."""
+    whole_budget: float = 0.0
+    """Whether what a group reads and a step of the most tokens make whole blocks."""
     pickled: float = 0.25
     """Whether hashes are of pickled bytes: then requests have no extras."""
     stats: float = 0.8
@@ -81,6 +83,8 @@ class Weights:
     """Of a common prefix, a table, a reset, one of an idle manager, an eviction, a release of skipped blocks."""
 
     # Requests
+    long_prompt: float = 0.0
+    """Whether a prompt is as long as it can be."""
     extras: float = 0.45
     """Whether requests of the case have salts, adapters, images and embeddings."""
     shared_prefix: float = 0.75
@@ -100,6 +104,8 @@ class Weights:
     cut: float = 0.2
     """Whether a step computes less than it could."""
     cut_prompt: float = 0.3
+    edges: float = 0.0
+    """Whether a step that computes less than it could ends right before a block can be released, or there."""
     external: float = 0.5
     """Among admissions of a scheduler with a connector."""
     loads_later: float = 0.4

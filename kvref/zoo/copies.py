@@ -4,8 +4,9 @@ A patch of text can change what no subclass reaches, and reads as the difference
 copy's modules import one another under the copy's name, and everything else as it is.
 """
 
+import ast
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -26,8 +27,8 @@ def sources_of(package: str) -> dict[str, tuple[Path, str]]:
 
 
 @cache
-def _compiled(source: str, file: str) -> CodeType:
-    return compile(source, file, "exec", dont_inherit=True)
+def _compiled(source: str, file: str, parse: Callable[[str], ast.Module]) -> CodeType:
+    return compile(parse(source), file, "exec", dont_inherit=True)
 
 
 class _Copies(MetaPathFinder, Loader):
@@ -60,8 +61,10 @@ class _Copies(MetaPathFinder, Loader):
 _COPIES = _Copies()
 
 
-def copy_of(package: str, name: str, changed: Mapping[str, str]) -> ModuleType:
-    """A copy of the package called `name` in which the modules of `changed` have these sources.
+def copy_of(
+    package: str, name: str, changed: Mapping[str, str], parse: Callable[[str], ast.Module] = ast.parse
+) -> ModuleType:
+    """A copy of the package called `name` in which the modules of `changed` have these sources, as parsed.
 
     A copy of that name that there was is forgotten. Raises what importing raises, SyntaxError included.
     """
@@ -72,5 +75,5 @@ def copy_of(package: str, name: str, changed: Mapping[str, str]) -> ModuleType:
         del sys.modules[known]
     for module, (file, source) in sources_of(package).items():
         own = changed.get(module, source).replace(f"from {package}", f"from {root}")
-        _COPIES.add(f"{root}.{module}" if module else root, _compiled(own, str(file)))
+        _COPIES.add(f"{root}.{module}" if module else root, _compiled(own, str(file), parse))
     return import_module(root)

@@ -11,7 +11,7 @@ from kvref.zoo.bug import Bug, Driver, Level
 Profile = Literal["ci", "nightly"]
 
 CASES: Final[dict[Driver, dict[Profile, int]]] = {
-    "fuzz": {"ci": 400, "nightly": 25_000},
+    "fuzz": {"ci": 2000, "nightly": 25_000},
     "hypothesis": {"ci": 1000, "nightly": 10_000},
 }
 """Cases at the most, by driver and profile: of sixty operations, or of sixty rules."""

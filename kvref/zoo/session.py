@@ -5,13 +5,14 @@ from pathlib import Path
 
 from invariants.view import View
 from kvref.errors import UserError
-from kvref.operations import Configuration, NewRequest
+from kvref.operations import Configuration, NewRequest, Observation, Operation
 from kvref.request import Request
 from kvref.targets.inprocess import InProcessTarget
 from kvref.targets.optimized import OptimizedSession
 from kvref.zoo.bug import PACKAGE, Bug, changed_by
 from kvref.zoo.catalogue import bug_called
 from kvref.zoo.copies import copy_of
+from kvref.zoo.patience import PATIENCE, counting
 
 NO_PICTURE = -1.0
 """The usage of a state that cannot be pictured, where every block has less than no user."""
@@ -23,6 +24,7 @@ class BuggySession(OptimizedSession):
     bug: Bug
 
     def __init__(self, configuration: Configuration) -> None:
+        PATIENCE.begin()
         super().__init__(configuration)
         self._configuration = configuration
 
@@ -35,8 +37,14 @@ class BuggySession(OptimizedSession):
         """The class's own name, whatever was raised."""
         return type(error).__name__
 
+    def apply(self, operation: Operation) -> Observation:
+        """Perform the operation, if the manager comes to an end."""
+        PATIENCE.begin()
+        return super().apply(operation)
+
     def view(self) -> View:
         """The manager's state; nothing at all, where its parts contradict one another."""
+        PATIENCE.begin()
         try:
             return super().view()
         except Exception:  # noqa: BLE001 - whatever comes of the fault
@@ -46,7 +54,8 @@ class BuggySession(OptimizedSession):
 
 def session_with(bug: Bug) -> type[BuggySession]:
     """Sessions over the optimized manager with the bug."""
-    module = copy_of(PACKAGE, bug.name.replace("-", "_"), changed_by(bug))
+    PATIENCE.begin()
+    module = copy_of(PACKAGE, bug.name.replace("-", "_"), changed_by(bug), counting)
     manager = module.KVCacheManager
     return type("BuggySession", (BuggySession,), {"bug": bug, "manager_class": manager})
 

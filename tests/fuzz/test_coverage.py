@@ -126,7 +126,7 @@ def test_a_gap_is_a_cell_that_could_have_been_filled() -> None:
 
 def test_a_long_campaign_leaves_hardly_a_gap() -> None:
     coverage = Coverage()
-    for number in range(400):
+    for number in range(600):
         coverage.add(draw_case(1, "mixed", number, 60, ReferenceSession, CATALOGUE).coverage)
     assert len(coverage.gaps()) <= 2
     assert {row for row, _ in coverage.counts} <= set(ROWS)

@@ -12,13 +12,16 @@ from kvref.fuzz import cases
 from kvref.fuzz.cases import Case, draw_case
 from kvref.fuzz.choices import Seeded
 from kvref.fuzz.habits import Habits
-from kvref.fuzz.pools import draw_pool
+from kvref.fuzz.pools import draw_pool, whole_blocks
+from kvref.fuzz.prompts import Prompts
+from kvref.fuzz.running import draw_share
 from kvref.fuzz.serving import Serving
 from kvref.fuzz.themes import PLAIN, THEMES, Theme, draw_theme
 from kvref.fuzz.upheavals import draw_eviction
 from kvref.fuzz.weights import DEFAULT
 from kvref.operations import (
     Allocate,
+    ChunkedGroup,
     Configuration,
     FullGroup,
     MambaGroup,
@@ -71,7 +74,7 @@ def test_a_case_takes_its_steps_by_the_weights_of_its_theme() -> None:
         ("tight gate", "Q-51", 200),
         ("rejected drafts", "Q-28", 800),
         ("forgotten tails", "Q-37", 1400),
-        ("loads", "Q-4", 100),
+        ("loads", "Q-4", 200),
         ("loads", "Q-54", 400),
         ("finer groups", "Q-5", 300),
     ],
@@ -103,7 +106,11 @@ def test_a_theme_meets_the_deviations_that_it_is_there_for(theme: str, deviation
     [
         ("tight gate", "the-gate-forgets-lookahead", 100),
         ("tight gate", "the-gate-forgets-that-a-chunk-cuts", 100),
-        ("forgotten states", "a-second-member-is-not-asked", 100),
+        ("long hits", "the-gate-subtracts-what-is-skipped", 200),
+        ("drafts in flight", "rejected-drafts-find-no-state", 100),
+        ("alike", "a-key-leaves-out-where-an-image-begins", 100),
+        ("loads", "hits-of-later-groups-are-taken", 400),
+        ("forgotten states", "a-second-member-is-not-asked", 200),
         ("forgotten states", "a-state-lengthens-the-hit", 400),
     ],
 )
@@ -116,7 +123,9 @@ def test_a_theme_kills_the_bugs_that_it_is_there_for(theme: str, bug: str, count
 # What themes tilt
 
 
-def configuration(*groups: FullGroup | SlidingGroup | MambaGroup, blocks: int = 200) -> Configuration:
+def configuration(
+    *groups: FullGroup | SlidingGroup | ChunkedGroup | MambaGroup, blocks: int = 200
+) -> Configuration:
     return Configuration(groups, blocks, 64, 2, 2)
 
 
@@ -143,6 +152,41 @@ def test_a_capped_pool_grows_with_the_window_and_the_step_and_not_with_the_reque
     assert pool(4, 100, 5) == pool(4, 300, 5)
     sizes = [pool(4, 300, 5), pool(20, 300, 5), pool(20, 300, 50)]
     assert all(small < large for small, large in pairwise(sizes))
+
+
+@pytest.mark.parametrize("group", [SlidingGroup(4, 7), ChunkedGroup(4, 6), FullGroup(4)])
+@pytest.mark.parametrize("batched", [5, 6, 7, 8])
+def test_a_budget_of_whole_blocks_is_the_least_that_fills_them_with_what_is_read(
+    group: SlidingGroup | ChunkedGroup | FullGroup, batched: int
+) -> None:
+    read = {SlidingGroup: 6, ChunkedGroup: 6, FullGroup: 0}[type(group)]
+    whole = whole_blocks(group, batched)
+    assert batched <= whole < batched + 4
+    assert (read + whole) % 4 == 0
+
+
+@pytest.mark.parametrize("group", [SlidingGroup(4, 7), ChunkedGroup(4, 12), FullGroup(4)])
+def test_at_the_edges_a_step_ends_where_a_block_is_released_or_right_before(
+    group: SlidingGroup | ChunkedGroup | FullGroup,
+) -> None:
+    period = 12 if isinstance(group, ChunkedGroup) else 4
+    first = 6 if isinstance(group, SlidingGroup) else 0
+    serving = Serving(Seeded("x"), configuration(group), Habits(), replace(DEFAULT, edges=1.0))
+    ends = {5 + draw_share(serving, 5, 40) for _ in range(200)}
+    assert {(end - first) % period for end in ends - {45}} == {0, period - 1}
+    assert all(5 < end <= 45 for end in ends)
+    plain = Serving(Seeded("x"), configuration(group), Habits())
+    assert {draw_share(plain, 5, 8) for _ in range(200)} == set(range(1, 9))
+
+
+def test_a_long_prompt_is_as_long_as_it_can_be() -> None:
+    def lengths(share: float) -> list[int]:
+        prompts = Prompts(configuration(FullGroup(2)), 2, replace(DEFAULT, long_prompt=share), extras=False)
+        choices = Seeded("x")
+        return [len(prompts.draw(choices).tokens) for _ in range(100)]
+
+    assert set(lengths(1.0)) == {62}
+    assert lengths(0.0).count(62) < 50
 
 
 def test_a_twin_has_the_spec_of_a_group_beside_it() -> None:

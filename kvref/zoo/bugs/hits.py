@@ -62,8 +62,8 @@ BUGS = (
         (
             Edit(
                 "allocation",
-                "            full_tokens = min(main, request.num_tokens)\n            if full_tokens >= tables.caches_at:\n                check",
-                "            full_tokens = min(main + lookahead, request.num_tokens)\n            if full_tokens >= tables.caches_at:\n                check",
+                "            full_tokens = min(main, request.num_tokens, self._model)\n            if full_tokens >= tables.caches_at:\n                check",
+                "            full_tokens = min(main + lookahead, request.num_tokens, self._model)\n            if full_tokens >= tables.caches_at:\n                check",
             ),
         ),
     ),

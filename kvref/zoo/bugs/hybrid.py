@@ -14,14 +14,14 @@ BUGS = (
         "a-list-goes-on-behind-the-hit",
         "HIT-5",
         "A group's list of hit blocks is not cut to the length that all groups serve.",
-        (Edit("lookup", "self._found[member][first - at : end - at]", "self._found[member][first - at :]"),),
+        (Edit("lookup", "self._found[member][: end - first]", "self._found[member]"),),
         origin="Q-2",
     ),
     Bug(
         "the-hash-block-size-is-lost",
         "HASH-10",
         "Where groups differ in block size, a block is named by one of its fine hashes, counted from the start.",
-        (Edit("groups", "max(1, self.block_size // config.hash_block_size)", "1"),),
+        (Edit("groups", "self.block_size // config.hash_block_size", "1"),),
         origin="ovg-project/kvcached#451",
     ),
     Bug(
@@ -58,6 +58,10 @@ BUGS = (
                 "lookup", "[[one[name]] for one in self._maps]", "[[one.get(name, 0)] for one in self._maps]"
             ),
         ),
+        # No block is evicted by its id at level hits, which is each manager's own.
+        hidden={
+            "hits": "equal groups give back and take in turn: the first loses a state before the others do"
+        },
     ),
     Bug(
         "hits-of-later-groups-are-taken",

@@ -47,8 +47,8 @@ BUGS = (
         (
             Edit(
                 "tables",
-                "    return target - max(length, running) - moved\n",
-                "    return target - max(length, running)\n",
+                "    return min(target - length, group.drafts + 1) if is_new else 1\n",
+                "    return min(target - length, group.drafts + 1)\n",
             ),
         ),
         hidden={

@@ -124,8 +124,9 @@ BUGS = (
         (
             Edit(
                 "lookup",
-                "        first, end = self.kind.first_read(length), length // self.kind.block_size\n        at",
-                "        first, end = self.kind.first_read(length), length // self.kind.block_size\n        first += 1 if first else 0\n        at",
+                "        return [0] * first + self._found[member][: end - first]\n",
+                "        row = [0] * first + self._found[member][: end - first]\n"
+                "        if 0 < first < end:\n            row[first] = 0\n        return row\n",
             ),
         ),
     ),
