@@ -1,20 +1,21 @@
 """`kvref replay`: one trace, on a target."""
 
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from kvref.cli.common import DIVERGED, agreed_terms, console, needing_torch, require_positive, tell
 from kvref.cli.loading import load
-from kvref.cli.replay_recording import RECORDED, replay_recording
+from kvref.cli.replay_recording import RECORDED, replay_recorded_safe, replay_recording
 from kvref.cli.tested import Tested, as_asked
 from kvref.errors import UserError
 from kvref.fuzz.report import difference_table, tell_finding
+from kvref.fuzz.settings import Level
 from kvref.judge import Judgement
 from kvref.operations import Trace
 from kvref.record.frames import is_recording
 from kvref.replay import replay as replay_trace
+from kvref.replay_invariants import replay_invariants
 from kvref.targets.base import Target
 from kvref.targets.reference import ReferenceSession
 
@@ -25,7 +26,7 @@ def replay(
     tested: Tested = Tested(),
     against: str | None = None,
     known: list[Path] | None = None,
-    level: Literal["exact", "hits", "safe"] = "exact",
+    level: Level = "exact",
     until: int | None = None,
     every: int = 1000,
 ) -> int:
@@ -43,7 +44,8 @@ def replay(
     level
         `exact` compares everything with the reference after every operation; `safe` keeps
         data behind the target's block ids, and tells what is read wrong, lost or never ends; `hits`
-        compares hit lengths, admissions and refusals, too.
+        compares hit lengths, admissions and refusals, too; `invariants` asks the target alone, and checks
+        its state after every operation.
     until
         The last operation to perform, by its line: 0 is the first.
     every
@@ -53,7 +55,11 @@ def replay(
     if level == "exact" and against is None and not known and is_recording(trace):
         return replay_recording(trace, tested, until, every)
     if tested.target == RECORDED:
-        raise UserError(f"--target {RECORDED} is for recordings, at level exact, against the reference")
+        if level == "safe" and against is None and not known and is_recording(trace):
+            return replay_recorded_safe(trace, until)
+        raise UserError(
+            f"--target {RECORDED} is for recordings, at level exact or safe, against nothing else"
+        )
     loaded = load(trace, until)
     if until is not None:
         if not 0 <= until < len(loaded.operations):
@@ -67,7 +73,7 @@ def replay(
         opened = tested.open(level)
         try:
             if level != "exact":
-                return _tell_safe(trace, as_asked(opened, level), loaded)
+                return _tell_alone(trace, as_asked(opened, level), level, loaded)
             judgement = replay_trace(ReferenceSession, opened, loaded, terms)
         finally:
             opened.close()
@@ -95,10 +101,13 @@ def _tell_exact(
     return DIVERGED
 
 
-def _tell_safe(path: Path, target: Target, trace: Trace) -> int:
-    with needing_torch("data behind block ids"):
-        from kvref.replay_safe import replay_safe  # noqa: PLC0415
-    wrong, at = replay_safe(trace, target)
+def _tell_alone(path: Path, target: Target, level: Level, trace: Trace) -> int:
+    if level == "invariants":
+        wrong, at = replay_invariants(trace, target)
+    else:
+        with needing_torch("data behind block ids"):
+            from kvref.replay_safe import replay_safe  # noqa: PLC0415
+        wrong, at = replay_safe(trace, target)
     total = len(trace.operations)
     if not wrong:
         console.print(f"{path}: {total} operations performed, nothing is wrong", highlight=False)

@@ -10,6 +10,7 @@ from cyclopts import App
 from rich.table import Table
 
 from kvref.cli.common import DIVERGED, console, needing_torch, opened_target, require_positive, tell
+from kvref.following import CannotFollowError
 from kvref.replay import read_trace
 from kvref.scheduler import deviations
 from kvref.scheduler.collection import Listed, read_collection, sum_up, write_collection
@@ -135,7 +136,6 @@ def _replay_exact(recordings: list[tuple[Listed, Recording]], opened: Target) ->
 
 def _replay_safe(recordings: list[tuple[Listed, Recording]], opened: Target) -> int:
     with needing_torch("data behind block ids"):
-        from kvref.replay_safe import CannotFollowError  # noqa: PLC0415
         from kvref.scheduler.held_safe import safe  # noqa: PLC0415
     wrong = elsewhere = 0
     for listed, recording in recordings:

@@ -8,9 +8,10 @@ from kvref.errors import UnpicturableError
 from kvref.explain.pool import Contents
 from kvref.explain.rules import Known, broken_rules
 from kvref.explain.story import Seen, Step, Story, Wrong
+from kvref.following import Replayed
 from kvref.fuzz.safe import SafeTarget, require_live
 from kvref.operations import Configuration, GetBlocks, Observation, Operation, Trace
-from kvref.replay_safe import SafeReplay, follow
+from kvref.replay_safe import follow
 from kvref.survey.catalogue import KNOWN, which
 from kvref.targets.base import Target
 from kvref.targets.picture import Session
@@ -80,7 +81,7 @@ def _lines(trace: Trace, life: Life) -> list[Step]:
     return steps
 
 
-def _wrong(trace: Trace, found: SafeReplay, steps: tuple[Step, ...], *, excuses: bool) -> Wrong | None:
+def _wrong(trace: Trace, found: Replayed, steps: tuple[Step, ...], *, excuses: bool) -> Wrong | None:
     if not found.wrong:
         return None
     at = next((i for i, step in enumerate(steps) if found.at is not None and step.line == found.at), None)

@@ -84,5 +84,5 @@ class Share(pytest.Item):
             write_json(path, found.trace)
         except UserError as unwritten:
             return str(unwritten)
-        level = f" --level {self._level}" if self._level in {"safe", "hits"} else ""
+        level = f" --level {self._level}" if self._level != "exact" else ""
         return f"written to {path}; to see it again:\n  kvref replay {path} --target {shlex.quote(self._given)}{level}"

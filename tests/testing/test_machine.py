@@ -1,7 +1,7 @@
 import unittest
 
 import pytest
-from hypothesis import seed, settings
+from hypothesis import Phase, seed, settings
 
 from kvref.errors import UserError
 from kvref.operations import Configuration, Free, Observation, Operation
@@ -33,6 +33,11 @@ class OfAName(KVCacheMachine):
 @pytest.mark.parametrize("machine", [OfAFunction, OfATarget, OfAName])
 def test_a_target_can_be_given_in_any_way(machine: type[KVCacheMachine]) -> None:
     run_machine(seed(1)(machine), settings(FEW, max_examples=3))
+
+
+def test_a_sound_manager_passes_examples_that_the_loaded_profile_chooses() -> None:
+    # With CrossHair, too: make test-symbolic.
+    run_machine(OfAName, settings(max_examples=10, stateful_step_count=3, phases=[Phase.generate]))
 
 
 @pytest.mark.parametrize("level", ["invariants", "safe", "hits", "exact"])

@@ -1,6 +1,7 @@
 """`pytest --kvref-target`, in sessions of their own."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,19 @@ def test_a_failing_share_tells_the_smallest_trace_and_how_to_see_it_again(sessio
     )
     assert "Traceback" not in result.stdout.str()
     assert len(json.loads(written.read_text())["operations"]) == 4
+
+
+def test_a_finding_is_seen_again_at_the_level_where_it_was_made(session: pytest.Pytester) -> None:
+    result = run(
+        session, "--kvref-target", "managers:Leaky", "--kvref-shares", "1", "--kvref-level", "invariants"
+    )
+    result.assert_outcomes(failed=1)
+    [written] = (session.path / "findings").iterdir()
+    again = f"kvref replay findings/{written.name} --target managers:Leaky --level invariants"
+    result.stdout.fnmatch_lines([f"*{again}"])
+    seen = session.run(sys.executable, "-m", "kvref.cli", *again.split()[1:])
+    assert seen.ret == 1
+    seen.stdout.fnmatch_lines(["*wrong at operation *Free(request='a')*"])
 
 
 def test_shares_are_the_same_in_every_run_and_on_every_worker(session: pytest.Pytester) -> None:
