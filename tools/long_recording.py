@@ -12,7 +12,7 @@ import msgspec
 from kvref.record import entries as e
 from kvref.record.file import File
 from kvref.record.reader import Recording
-from kvref.record.writer import BATCH, encoder
+from kvref.record.writer import BATCH
 
 
 def repeated(short: Sequence[e.Entry], count: int) -> Iterator[e.Entry]:
@@ -56,9 +56,9 @@ def main() -> None:
     for one in repeated(kept, int(count)):
         frame.append(one)
         if len(frame) == BATCH:
-            file.write(encoder().encode(frame))
+            file.write(msgspec.msgpack.encode(frame))
             frame.clear()
-    file.write(encoder().encode(frame))
+    file.write(msgspec.msgpack.encode(frame))
     file.close()
 
 

@@ -37,13 +37,14 @@ def record(
     snapshots
         Note the whole state at the beginning of every so many steps.
     megabytes
-        How large a file may get; recording ends there, and the command goes on.
+        How large the file may get; recording ends there, and the command goes on.
     parts
-        How many such files are written, trace.kvr.1 behind trace.kvr.
+        Go on in a new file instead, and keep the newest so many: trace.kvr, trace.kvr.1 before it, and so on.
+        Each can be replayed alone.
     """
     for value, name in ((snapshots, "--snapshots"), (megabytes, "--megabytes"), (parts, "--parts")):
         require_positive(value, name)
-    settings = Settings(out.absolute(), tokens, not calls_only, snapshots, megabytes, parts)
+    settings = Settings(out.absolute(), tokens, not calls_only, snapshots, megabytes, parts).checked()
     before = set(recordings_at(out))
     code = run(command, settings.variables())
     made = [path for path in recordings_at(out) if path not in before]

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from kvref.cli.common import DIVERGED, console, tell
+from kvref.cli.common import DIVERGED, console, needing_torch, tell
 from kvref.cli.tested import Tested
 from kvref.errors import ConfigurationError, UserError
 from kvref.fuzz.report import SECONDS_A_LINE, difference_table
@@ -14,6 +14,7 @@ from kvref.fuzz.safe import require_live
 from kvref.operations import Configuration
 from kvref.record.reader import Recording, require_tokens
 from kvref.record.replay import AsRecorded, OnTarget, Replay, Replayed, Side
+from kvref.record.restored import FollowingSession
 from kvref.record.told import Told
 from kvref.targets.base import LiveTarget
 from kvref.targets.picture import Session
@@ -31,11 +32,46 @@ def replay_recording(path: Path, tested: Tested, until: int | None, every: int) 
         header = recording.header
         tell(f"{path} was recorded from {header.engine}{'' if header.blocks else ', calls only'}")
         return _replay(recording, None, until, every)
+    if recording.beginning() is not None:
+        raise UserError(
+            f"{path} begins in the middle, and {tested.target} begins empty: --target {RECORDED} holds it against "
+            "the reference, which takes over the state"
+        )
     opened = tested.open("exact")
     try:
         return _replay(recording, require_live(opened), until, every)
     finally:
         opened.close()
+
+
+def replay_recorded_safe(path: Path, until: int | None) -> int:
+    """Keep data behind the block ids that a recorded engine handed out, and tell what it would have read wrong."""
+    recording = Recording(path)
+    require_tokens(recording)
+    if not recording.header.blocks or recording.beginning() is not None:
+        why = "begins in the middle" if recording.header.blocks else "has calls only, and no block ids"
+        raise UserError(f"{path} {why}: level safe follows every block from the beginning")
+    with needing_torch("data behind block ids"):
+        from kvref.followed_safe import FollowedSafe  # noqa: PLC0415
+        from kvref.following import CannotFollowError  # noqa: PLC0415
+    followed, progress, done = FollowedSafe(recording.header.configuration), Progress(), 0
+    for one in islice(recording.told(), None if until is None else until + 1):
+        try:
+            wrong = followed.sees(one)
+        except CannotFollowError as cannot:
+            raise UserError(
+                f"{path}: nothing is wrong before operation {done}, {one.operation}: {cannot}"
+            ) from cannot
+        if wrong:
+            tell(f"{path}: wrong at operation {done}: {one.operation}")
+            console.print(difference_table(tuple(wrong), RECORDED, "due"))
+            return DIVERGED
+        done += 1
+        progress(done)
+    if recording.ends_early is not None:
+        tell(recording.ends_early)
+    tell(f"{path}: {done} operations, {followed.checked} slots were read, nothing is wrong")
+    return 0
 
 
 def _replay(recording: Recording, target: LiveTarget | None, until: int | None, every: int) -> int:
@@ -50,8 +86,21 @@ def _replay(recording: Recording, target: LiveTarget | None, until: int | None, 
     def recorded() -> Iterator[Told]:
         return islice(recording.told(), None if until is None else until + 1)
 
+    beginning = recording.beginning()
+
+    def reference(configuration: Configuration) -> Session:
+        if beginning is None:
+            return ReferenceSession(configuration)
+        session = FollowingSession(configuration)
+        session.resume(beginning)
+        return session
+
+    if beginning is not None:
+        tell(
+            f"{recording.path} begins in the middle: the reference takes over the state of {len(beginning.requests)} requests"
+        )
     catalogue = () if target is None else target.catalogue
-    replay = Replay(header.configuration, recorded, ReferenceSession, side, catalogue, every)
+    replay = Replay(header.configuration, recorded, reference, side, catalogue, every)
     began = time.monotonic()
     try:
         found = replay.run(Progress())

@@ -193,6 +193,21 @@ class Sampled(msgspec.Struct, frozen=True, array_like=True, tag=21):
     tokens: Tokens
 
 
+class Cost(msgspec.Struct, frozen=True, array_like=True, tag=22):
+    """What the recorder itself has taken of the engine's thread so far.
+
+    Of its `notes`, some were `timed`, and took so many `nanoseconds`; `states` took theirs. `elapsed` is how
+    long it has been there, in nanoseconds.
+    """
+
+    notes: int
+    timed: int
+    nanoseconds: int
+    states: int
+    state_nanoseconds: int
+    elapsed: int
+
+
 Entry = (
     Arrive
     | Append
@@ -216,12 +231,13 @@ Entry = (
     | Snapshot
     | Resumes
     | Sampled
+    | Cost
 )
 
 Content = Literal["keep", "hash", "none"]
 """What is told of tokens: the ids; numbers that are equal where blocks with all before them are; nothing."""
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 IDENTITY_BYTES: Final = 8
 """A number that stands for a block's hash takes so many bytes in a key."""

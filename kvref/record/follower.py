@@ -7,11 +7,9 @@ longer than `PATIENCE`.
 import os
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -27,6 +25,8 @@ SLICE_MS: Final = 50
 
 class Follower:
     """A shadow in a process of its own. `resume` is called when it wants all to be told anew."""
+
+    is_full = False
 
     def __init__(
         self,
@@ -70,13 +70,11 @@ class Follower:
                 self._resume()
         return None
 
+    def begin_part(self) -> None:
+        """A pipe has one part."""
+
     def close(self) -> None:
         """No more will come. The shadow reads what is left, and ends by itself."""
         for pipe in (self._out, self._in):
             with suppress(OSError):
                 pipe.close()
-
-
-def command_of(folder: Path, level: str, on_difference: str) -> tuple[str, ...]:
-    """The command of a shadow, in this interpreter."""
-    return (sys.executable, "-m", "kvref.record.shadow", str(folder), level, on_difference)

@@ -5,6 +5,7 @@ What can be read is used. Where the whole frames end, and why, is told in one li
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import count as count_from
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from kvref.errors import UserError
 from kvref.operations import Operation, Trace
 from kvref.record.entries import FORMAT, Entry, Header, Raised
 from kvref.record.frames import End, bodies
-from kvref.record.told import ALLOCATE, RECORDER, Names, Told, told
+from kvref.record.told import ALLOCATE, RECORDER, Names, Resumed, Told, told, told_anew
 
 MOST_OPERATIONS: Final = 200_000
 """No longer recording becomes a trace without being asked for so many."""
@@ -26,7 +27,7 @@ _header: Final = msgspec.msgpack.Decoder(Header)
 
 
 def part_path(path: Path, part: int) -> Path:
-    """Where a part of the recording at `path` is: the first one is there, others have their number behind."""
+    """Where a part of the recording at `path` is: one is there, others have a number behind."""
     return path.with_name(f"{path.name}.{part}") if part else path
 
 
@@ -47,17 +48,19 @@ class Recording:
         """Every operation, in order."""
         return told(self.entries(), names)
 
+    def beginning(self) -> Resumed | None:
+        """The state that it begins in, None if it begins with an empty manager."""
+        first = next(told_anew(self.entries()), None)
+        return first if isinstance(first, Resumed) else None
+
     def entries(self) -> Iterator[Entry]:
         """Every entry, in order."""
         self.ends_early = None
-        part, count = 0, 0
-        while True:
-            path = part_path(self.path, part)
+        count = 0
+        parts, strange = self._parts()
+        for path in parts:
             with ExitStack() as opened:
-                header, frames, end = _open(path, opened)
-                if part and (header is None or header.id != self.header.id):
-                    self.ends_early = f"{path} is another recording's, or damaged: after {count} entries"
-                    return
+                _, frames, end = _open(path, opened)
                 for body in frames:
                     for entry in self._entries(body, end):
                         count += 1
@@ -72,9 +75,22 @@ class Recording:
             if end.reason is not None:
                 self.ends_early = f"{path} ends at byte {end.at}, after {count} entries: {end.reason}"
                 return
-            part += 1
-            if not part_path(self.path, part).exists():
-                return
+        if strange is not None:
+            self.ends_early = f"{strange} is another recording's, or damaged: after {count} entries"
+
+    def _parts(self) -> tuple[list[Path], Path | None]:
+        """The files that belong to it, in the order of writing, and one that should and does not."""
+        found = [(self.header.part, self.path)]
+        for number in count_from(1):
+            path = part_path(self.path, number)
+            if not path.exists():
+                break
+            with ExitStack() as opened:
+                header, _, _ = _open(path, opened)
+            if header is None or header.id != self.header.id:
+                return [one for _, one in sorted(found)], path
+            found.append((header.part, path))
+        return [one for _, one in sorted(found)], None
 
     def _entries(self, body: bytes, end: End) -> Iterator[Entry]:
         try:
@@ -128,6 +144,11 @@ def trace_of(recording: Recording, last: int | None = None) -> Trace:
     Raises UserError for one that is too long for that, or has no tokens.
     """
     require_tokens(recording)
+    if recording.beginning() is not None:
+        raise UserError(
+            f"{recording.path} begins in the middle, with what blocks held already: kvref replay --target recorded "
+            "reads it, nothing else can"
+        )
     operations: list[Operation] = []
     for one in recording.told(Names(kept=True)):
         operations.append(one.operation)

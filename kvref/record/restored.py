@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from invariants.view import View
 from kvref.errors import ConfigurationError
 from kvref.hashing import ExtraKeys
-from kvref.operations import Configuration
+from kvref.operations import Configuration, NewRequest
 from kvref.record.entries import IDENTITY_BYTES
 from kvref.record.told import Resumed
 from kvref.reference.groups import BlockTable
@@ -57,6 +57,15 @@ class FollowingSession(ReferenceSession):
         _restore_tables(manager, view)
         if manager.prefix_cache_stats is not None and view.stats is not None:
             manager.prefix_cache_stats = PrefixCacheStats(*view.stats)
+
+    def resumable(self) -> Resumed:
+        """Its own requests and state, from which another can go on between two steps."""
+        requests = [
+            NewRequest(name, tuple(one.all_token_ids), skip_reading=one.skip_reading_prefix_cache)
+            for name, one in self.requests.items()
+        ]
+        prompts = [int(one.num_prompt_tokens) for one in self.requests.values()]
+        return Resumed(tuple(requests), tuple(prompts), self.view())
 
 
 def _restore_pool(manager: KVCacheManager, view: View) -> None:

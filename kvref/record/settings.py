@@ -1,6 +1,8 @@
 """How an engine is recorded, as environment variables tell it: the command sets them, the engine reads them."""
 
+import os
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
@@ -13,7 +15,7 @@ from kvref.errors import UserError
 from kvref.operations import Configuration
 from kvref.record.entries import Content, Header
 from kvref.record.file import File
-from kvref.record.follower import Follower, command_of
+from kvref.record.follower import Follower
 from kvref.record.shadow import SUMMARY, Level, Summary
 from kvref.record.writer import Writer
 
@@ -29,7 +31,10 @@ PARTS: Final = "KVREF_RECORD_PARTS"
 
 @dataclass(frozen=True)
 class Settings:
-    """`snapshots` is every how many steps the state is noted. A part takes `megabytes`, and `parts` are made."""
+    """`snapshots` is every how many steps the state is noted.
+
+    A part takes about `megabytes`, and the newest `parts` are kept.
+    """
 
     path: Path
     tokens: Content = "hash"
@@ -51,7 +56,18 @@ class Settings:
             _count(variables, SNAPSHOTS),
             _number(variables, MEGABYTES),
             _count(variables, PARTS) or 1,
-        )
+        ).checked()
+
+    def checked(self) -> "Settings":
+        """These, if they make sense together. Raises UserError."""
+        if self.parts > 1 and self.megabytes is None:
+            raise UserError("--parts is how many files are kept: give their size with --megabytes")
+        if self.parts > 1 and self.tokens != "hash":
+            raise UserError(
+                f"--tokens {self.tokens} cannot be kept in parts: a later one begins in the middle, where a block is "
+                "known by its hash alone. Leave out --tokens, or --parts"
+            )
+        return self
 
     def variables(self) -> dict[str, str]:
         """The same as variables."""
@@ -63,12 +79,18 @@ class Settings:
             told[MEGABYTES] = str(self.megabytes)
         return told
 
-    def writer(self, configuration: Configuration, engine: str, tell: Callable[[str], None]) -> Writer:
+    def writer(
+        self,
+        configuration: Configuration,
+        engine: str,
+        tell: Callable[[str], None],
+        resume: Callable[[], None] = lambda: None,
+    ) -> Writer:
         """What writes an engine's recording. Raises OSError."""
         header = Header(configuration, engine, self.tokens, self.blocks, secrets.token_hex(8))
         most = None if self.megabytes is None else int(self.megabytes * 1_000_000)
         path = free_path(self.path)
-        file = File(path, header, most, self.parts)
+        file = File(path, header, most, self.parts, resume)
         tell(f"kvref: recording to {path}")
         return Writer(file, tell)
 
@@ -79,18 +101,23 @@ SHADOW: Final = "KVREF_SHADOW"
 LEVEL: Final = "KVREF_SHADOW_LEVEL"
 EVERY: Final = "KVREF_SHADOW_EVERY"
 ON_DIFFERENCE: Final = "KVREF_SHADOW_ON_DIFFERENCE"
+KNOWN: Final = "KVREF_SHADOW_KNOWN"
 
 OnDifference = Literal["continue", "stop"]
 
 
 @dataclass(frozen=True)
 class ShadowSettings:
-    """How an engine is followed: states are compared at the beginning of every so many steps."""
+    """How an engine is followed: states are compared at the beginning of every so many steps.
+
+    `known` are files of intended differences.
+    """
 
     folder: Path
     level: Level = "exact"
     every: int = 100
     on_difference: OnDifference = "continue"
+    known: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> "ShadowSettings":
@@ -100,7 +127,8 @@ class ShadowSettings:
             if told not in get_args(offered):
                 raise UserError(f"{name}={told}: use one of {', '.join(get_args(offered))}")
         every = _count(variables, EVERY) or 100
-        return cls(Path(variables[SHADOW]), level, every, then)  # type: ignore[arg-type] # as was seen
+        known = tuple(Path(one) for one in variables.get(KNOWN, "").split(os.pathsep) if one)
+        return cls(Path(variables[SHADOW]), level, every, then, known)  # type: ignore[arg-type] # as was seen
 
     def variables(self) -> dict[str, str]:
         """The same as variables."""
@@ -109,6 +137,7 @@ class ShadowSettings:
             LEVEL: self.level,
             EVERY: str(self.every),
             ON_DIFFERENCE: self.on_difference,
+            KNOWN: os.pathsep.join(str(one.absolute()) for one in self.known),
         }
 
     def writer(
@@ -117,13 +146,15 @@ class ShadowSettings:
         engine: str,
         tell: Callable[[str], None],
         resume: Callable[[], None],
+        process: str,
     ) -> Writer:
-        """What tells a shadow of an engine. Raises OSError."""
+        """What tells a shadow of an engine, a process that runs a module. Raises OSError."""
         folder = _numbered(self.folder, len(shadows_at(self.folder)) + 1)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / SUMMARY).write_bytes(msgspec.json.encode(Summary()))
         header = Header(configuration, engine, "hash", blocks=True)
-        follower = Follower(header, command_of(folder, self.level, self.on_difference), resume)
+        words = (str(folder), self.level, self.on_difference, *map(str, self.known))
+        follower = Follower(header, (sys.executable, "-m", process, *words), resume)
         tell(f"kvref: followed at level {self.level}, reports go to {folder}")
         return Writer(follower, tell)
 

@@ -32,6 +32,7 @@ from kvref.record.entries import (
     Arrive,
     Cache,
     Continue,
+    Cost,
     Entry,
     EventsTaken,
     Evicted,
@@ -126,7 +127,7 @@ def told_anew(  # noqa: C901 - what is no operation by itself
     names = names or Names()
     last: Told | None = None
     arriving: list[tuple[NewRequest, int]] | None = None
-    for entry in entries:
+    for entry in (one for one in entries if not isinstance(one, Cost)):
         if isinstance(entry, Snapshot):
             if arriving is not None:
                 requests, prompts = zip(*arriving, strict=True) if arriving else ((), ())

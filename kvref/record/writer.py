@@ -1,26 +1,27 @@
 """Writes what an engine's recorder notes, in a thread of its own; whatever goes wrong, the engine goes on.
 
-The engine's thread only appends to a queue. A few times a second what has come is packed, compressed and
-written at once, so that a process that is killed loses no more than that.
+The engine's thread only appends to a queue. A few times a second entries are made of what has come, packed,
+compressed and written at once, so that a process that is killed loses no more than that.
 """
 
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from kvref.record.notes import Notes
+
 SECONDS: Final = 0.05
-"""How long an entry waits to be written, at the most."""
+"""How long a note waits to be written, at the most."""
 
 BATCH: Final = 4096
-"""So many entries become one frame, at the most."""
+"""The entries of so many notes become one frame, at the most."""
 
 MOST_WAITING: Final = 1_000_000
-"""With more entries in the queue, recording ends: they come faster than they can be written."""
+"""With more notes in the queue, recording ends: they come faster than they can be written."""
 
 LAST_WORDS_SECONDS: Final = 5.0
 """How long the process that ends waits for what is left to be written."""
@@ -31,38 +32,31 @@ logger = logging.getLogger(__name__)
 class Sink(Protocol):
     """Where frames go."""
 
+    is_full: bool
+    """Whether a new part is to begin where all is told anew."""
+
     def write(self, body: bytes) -> str | None:
         """Take one frame's body. Why no more is taken, None if more is. Raises OSError."""
+
+    def begin_part(self) -> None:
+        """What comes next tells all anew."""
 
     def close(self) -> None:
         """No more will come."""
 
 
-class Late(Protocol):
-    """A part of an entry that is worked out when it is written."""
-
-    def value(self) -> object:
-        """What is written."""
-
-
-def encoder() -> msgspec.msgpack.Encoder:
-    """What makes bytes of entries."""
-    return msgspec.msgpack.Encoder(enc_hook=_late)
-
-
-def _late(part: Any) -> object:
-    return part.value()
+RESUMES: Final = (20,)
+"""The entry behind which all is told anew."""
 
 
 class Writer:
-    """Takes entries, and writes them. `told` gets one line if that ends before the process does."""
+    """Takes notes, and writes the entries that they make. `told` gets one line if that ends before the process does."""
 
     def __init__(self, sink: Sink, told: Callable[[str], None] = logger.warning) -> None:
         self._sink = sink
         self._told = told
-        self._queue: deque[Any] = deque()
-        self.note: Callable[[Any], object] = self._queue.append
-        self._encoder = encoder()
+        self.notes = Notes()
+        self._encoder = msgspec.msgpack.Encoder()
         self._ending = threading.Event()
         self._why: str | None = None
         self.cpu_seconds = 0.0
@@ -97,7 +91,7 @@ class Writer:
         if why is not None:
             self._told(f"kvref: recording has ended, the engine goes on: {why}")
         while why is not None:  # the process ends this thread
-            self._queue.clear()
+            self.notes.clear()
             time.sleep(SECONDS)
 
     def _write_all(self) -> str | None:
@@ -105,10 +99,10 @@ class Writer:
         try:
             while True:
                 ending = self._ending.wait(SECONDS)
-                while self._queue:
-                    if len(self._queue) > MOST_WAITING:
+                while self.notes:
+                    if len(self.notes) > MOST_WAITING:
                         return f"{MOST_WAITING} calls are waiting to be written"
-                    why = self._write(self._taken())
+                    why = self._sort(self.notes.take(BATCH))
                     self.cpu_seconds = time.thread_time()
                     if why is not None:
                         return why
@@ -117,8 +111,21 @@ class Writer:
         finally:
             self._sink.close()
 
+    def _sort(self, entries: list[Any]) -> str | None:
+        """Write entries, in the next part from where all is told anew, if this part is full."""
+        if self._sink.is_full and RESUMES in entries:
+            at = entries.index(RESUMES)
+            why = self._write(entries[:at])
+            if why is not None:
+                return why
+            self._sink.begin_part()
+            entries = entries[at:]
+        return self._write(entries)
+
     def _write(self, entries: list[Any]) -> str | None:
         """Write entries as one frame, or, where a disk has no room for it, as many of them as it takes."""
+        if not entries:
+            return None
         try:
             return self._sink.write(self._encoder.encode(entries))
         except OSError:
@@ -126,7 +133,3 @@ class Writer:
                 raise
         half = len(entries) // 2
         return self._write(entries[:half]) or self._write(entries[half:])
-
-    def _taken(self) -> list[Any]:
-        count = min(BATCH, len(self._queue))
-        return [self._queue.popleft() for _ in range(count)]

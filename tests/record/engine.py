@@ -24,7 +24,7 @@ from vllm.plugins import load_general_plugins
 from vllm.v1.core.block_pool import BlockPool
 from vllm.v1.request import RequestStatus
 
-from kvref.targets.vllm.recorder import Recorder
+from kvref.targets.vllm.telling import Telling
 
 # The harness silences vLLM's log, where ours is written.
 logging.disable(logging.NOTSET)
@@ -84,14 +84,14 @@ def spoil_the_queue() -> None:
 
 def spoil_the_recorder() -> None:
     """A defect of ours: after a while, no request can be looked at any more."""
-    look, calls = Recorder.see, count(1)
+    look, calls = Telling.saw, count(1)
 
-    def seen(self: Recorder, request: Any) -> int:
+    def saw(self: Telling, request: Any, length: int) -> int:
         if next(calls) > 100:
             raise ValueError("this is ours")
-        return look(self, request)
+        return look(self, request, length)
 
-    Recorder.see = seen  # type: ignore[method-assign] # the defect
+    Telling.saw = saw  # type: ignore[method-assign] # the defect
 
 
 if __name__ == "__main__":

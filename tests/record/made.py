@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from kvref.fuzz.cases import draw_case
 from kvref.operations import (
     Allocate,
@@ -29,7 +31,8 @@ from kvref.operations import (
 )
 from kvref.record import entries as e
 from kvref.record.file import File
-from kvref.record.writer import encoder
+from kvref.record.restored import FollowingSession
+from kvref.record.told import Resumed
 from kvref.targets.picture import Opener
 from kvref.targets.reference import ReferenceSession
 
@@ -124,11 +127,83 @@ def header_of(configuration: Configuration) -> e.Header:
     return e.Header(configuration, "vllm 0.23.0", "keep", blocks=True, id="made")
 
 
-def write(path: Path, configuration: Configuration, noted: Iterable[e.Entry], frame: int = 10) -> None:
+def write(
+    path: Path,
+    configuration: Configuration,
+    noted: Iterable[e.Entry],
+    frame: int = 10,
+    header: e.Header | None = None,
+) -> None:
     """Write a recording, so many entries a frame."""
-    file = File(path, header_of(configuration))
+    file = File(path, header or header_of(configuration))
     rest = list(noted)
     while rest:
-        file.write(encoder().encode(rest[:frame]))
+        file.write(msgspec.msgpack.encode(rest[:frame]))
         del rest[:frame]
     file.close()
+
+
+def identified(number: int, length: int = 80) -> tuple[Configuration, list[e.Entry]]:
+    """A case as a shadow is told of it: a number for the last token of each block, and 0 for others."""
+    trace = drawn(number, length)
+    plain = ReferenceSession(trace.configuration)
+    size = trace.configuration.hash_block_size
+    operations: list[Operation] = []
+
+    def numbers(name: str, start: int, count: int) -> tuple[int, ...]:
+        hashes = plain.requests[name].block_hashes
+        ends = {(at + 1) * size - 1: one for at, one in enumerate(hashes)}
+        return tuple(
+            1 + int.from_bytes(ends[at][:6], "big") if at in ends else 0 for at in range(start, start + count)
+        )
+
+    for operation in trace.operations:
+        known = plain.requests.get(getattr(operation, "request", ""))
+        start = known.num_tokens if known is not None else 0
+        if plain.apply(operation).error is not None:
+            break
+        match operation:
+            case NewRequest(request=name, tokens=tokens):
+                skips = operation.skip_reading
+                operations.append(NewRequest(name, numbers(name, 0, len(tokens)), skip_reading=skips))
+            case AppendTokens(request=name, tokens=tokens):
+                operations.append(AppendTokens(name, numbers(name, start, len(tokens))))
+            case ContinueRequest(request=name, computed=computed, tokens=tokens):
+                operations.append(ContinueRequest(name, computed, numbers(name, computed, len(tokens))))
+            case _:
+                operations.append(operation)
+    session = FollowingSession(trace.configuration)
+    pairs = [(operation, session.apply(operation)) for operation in operations]
+    return trace.configuration, list(entries_of(pairs))
+
+
+def anew(session: FollowingSession, arrived: dict[str, NewRequest]) -> Resumed:
+    requests = [
+        msgspec.structs.replace(one, tokens=tuple(session.requests[name].all_token_ids))
+        for name, one in arrived.items()
+    ]
+    prompts = [session.requests[name].num_prompt_tokens for name in arrived]
+    return Resumed(tuple(requests), tuple(prompts), session.view())
+
+
+def resuming(resumed: Resumed, numbers: dict[str, int]) -> list[e.Entry]:
+    """The entries that tell all anew."""
+    arrivals = [
+        e.Arrive(numbers[one.request], one.request, one.tokens, one.skip_reading, prompt=prompt)
+        for one, prompt in zip(resumed.requests, resumed.prompts, strict=True)
+    ]
+    view = resumed.view
+    snapshot = e.Snapshot(
+        tuple(view.ref_counts),
+        tuple(view.keys),
+        tuple(view.free_queue),
+        tuple((key, tuple(held)) for key, held in view.prefix_map),
+        tuple(numbers[name] for name in view.tables),
+        tuple(tuple(map(tuple, table)) for table in view.tables.values()),
+        tuple(map(tuple, view.handled.values())),
+        tuple(view.reserved),
+        tuple(view.step_keys),
+        view.usage,
+        view.stats,
+    )
+    return [e.Resumes(), *arrivals, snapshot]

@@ -104,19 +104,18 @@ def test_further_fields_of_a_later_version_are_passed_over(tmp_path: Path) -> No
     assert len(entries) == 1
 
 
-def test_a_recording_in_parts_is_read_as_one_and_ends_at_its_limit(tmp_path: Path) -> None:
+def test_a_recording_ends_at_its_limit(tmp_path: Path) -> None:
     most = len(MAGIC) + len(frame_of(msgspec.msgpack.encode(header_of(TRACE.configuration)))) + 150
-    file = File(tmp_path / "parts.kvr", header_of(TRACE.configuration), most, parts=3)
+    file = File(tmp_path / "a.kvr", header_of(TRACE.configuration), most)
     why, taken = None, 0
     while why is None:
         why = file.write(msgspec.msgpack.encode(NOTED[taken : taken + 1]))
         taken += why is None
         assert taken < len(NOTED)
     file.close()
-    assert "as large as it may get (3 files" in why
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.kvr", "parts.kvr.1", "parts.kvr.2"]
-    assert all(path.stat().st_size <= most for path in tmp_path.iterdir())
-    assert read(tmp_path / "parts.kvr") == (NOTED[:taken], None)
+    assert "as large as it may get" in why
+    assert (tmp_path / "a.kvr").stat().st_size <= most
+    assert read(tmp_path / "a.kvr") == (NOTED[:taken], None)
 
 
 def test_another_recordings_part_is_not_read(tmp_path: Path) -> None:
@@ -170,7 +169,7 @@ tuples = [msgspec.to_builtins(one) for one in NOTED]
 print("begun", flush=True)
 while True:
     for one in tuples:
-        writer.note(one)
+        writer.notes.note(one)
     import time; time.sleep(0.002)
 """
 

@@ -20,6 +20,10 @@ CONFIGURATION = drawn(1, 40).configuration
 
 
 class FullDisk:
+    is_full = False
+
+    def begin_part(self) -> None: ...
+
     def write(self, _body: bytes) -> str | None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -50,11 +54,11 @@ def until(happened: Callable[[], object]) -> None:
 def test_a_sink_that_fails_ends_the_recording_in_one_line(sink: FullDisk, why: str) -> None:
     lines: list[str] = []
     writer = Writer(sink, lines.append)
-    writer.note((11,))
+    writer.notes.note((11,))
     until(lambda: lines)
     for _ in range(1000):
-        writer.note((11,))
-    until(lambda: not writer._queue)
+        writer.notes.note((11,))
+    until(lambda: not writer.notes)
     assert lines == [f"kvref: recording has ended, the engine goes on: {why}"]
     assert writer.has_ended
 
@@ -79,7 +83,7 @@ def test_a_disk_takes_as_many_entries_as_it_has_room_for(room: int) -> None:
     lines: list[str] = []
     sink = Room(room)
     writer = Writer(sink, lines.append)
-    writer._queue.extend([(6, number, True) for number in range(100)])
+    writer.notes._noted.extend([(6, number, True) for number in range(100)])
     until(lambda: lines)
     assert sink.taken == [Release(number, gone=True) for number in range(len(sink.taken))]
     assert sink.room < 1 + len(msgspec.msgpack.encode((6, 0, True)))
@@ -95,7 +99,7 @@ def test_a_full_disk_leaves_whole_frames_and_perhaps_a_torn_one(tmp_path: Path, 
         resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, hard))
         writer = Writer(file, lines.append)
         names = [f"{number:x}" * 40 for number in range(1000)]
-        writer._queue.extend([(18, name, "allocate_slots") for name in names])
+        writer.notes._noted.extend([(18, name, "allocate_slots") for name in names])
         until(lambda: lines)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -111,7 +115,7 @@ def test_a_sink_that_hangs_keeps_nobody_who_notes(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("kvref.record.writer.LAST_WORDS_SECONDS", 0.1)
     writer = Writer(Hanging())
     for _ in range(1000):
-        writer.note((11,))
+        writer.notes.note((11,))
     writer.close()
     assert not writer.has_ended
 
@@ -120,7 +124,7 @@ def test_more_than_can_be_written_ends_the_recording(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("kvref.record.writer.MOST_WAITING", 100)
     lines: list[str] = []
     writer = Writer(Hanging(), lines.append)
-    writer._queue.extend([(11,)] * 1000)
+    writer.notes._noted.extend([(11,)] * 1000)
     until(lambda: lines)
     assert lines == ["kvref: recording has ended, the engine goes on: 100 calls are waiting to be written"]
 
@@ -128,7 +132,7 @@ def test_more_than_can_be_written_ends_the_recording(monkeypatch: pytest.MonkeyP
 def test_closing_writes_what_is_left(tmp_path: Path) -> None:
     writer = Writer(File(tmp_path / "a.kvr", header_of(CONFIGURATION)))
     for _ in range(10_000):
-        writer.note((11,))
+        writer.notes.note((11,))
     writer.close()
     assert list(Recording(tmp_path / "a.kvr").entries()) == [StepBegins()] * 10_000
 

@@ -36,7 +36,7 @@ def test_a_driver_without_fault_ends_well_at_every_level(tmp_path: Path, level: 
 
 
 def test_a_finding_tells_how_to_replay_it_and_is_shown_again(tmp_path: Path) -> None:
-    told = kvref(tmp_path, "fuzz", "--target-cmd", DICTIONARY, "--level", "hits", "--cases", "3")
+    told = kvref(tmp_path, "fuzz", "--target-cmd", DICTIONARY, "--level", "hits", "--cases", "20")
     assert told.returncode == 1
     assert "gives up: the next" in told.stdout
     (line,) = [line for line in told.stdout.splitlines() if line.startswith("replay ")][:1]

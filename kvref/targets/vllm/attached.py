@@ -15,8 +15,8 @@ from vllm.v1.core.sched.scheduler import Scheduler
 
 from kvref.operations import Configuration, Observation, Operation, Trace
 from kvref.record.entries import Content, Entry
+from kvref.record.notes import Notes
 from kvref.record.told import Names, told
-from kvref.record.writer import encoder
 from kvref.targets.vllm.described import configuration_of
 from kvref.targets.vllm.recorder import Recorder, recorders_of
 
@@ -50,13 +50,13 @@ def attach(opening: Opening) -> Callable[[], None]:
             recorder.step_has_run()
         outputs = update(self, scheduler_output, *rest, **named)
         for recorder in recorders:
-            recorder.see_all(scheduler_output.num_scheduled_tokens)
+            recorder.sampled(self.requests, scheduler_output.num_scheduled_tokens)
         return outputs
 
     def continued(self: Any, session: Any, *rest: Any, **named: Any) -> None:
         recorders = recorders_of(self.kv_cache_manager)
         for recorder in recorders:
-            recorder.see_all((session.request_id,))
+            recorder.continues(session)
         continue_session(self, session, *rest, **named)
         for recorder in recorders:
             recorder.continued(session)
@@ -79,11 +79,14 @@ class Tape:
     def __init__(self, manager: Any, configuration: Configuration, tokens: Content) -> None:
         self.configuration = configuration
         self._entries: list[Any] = []
-        self.recorder = Recorder(manager, configuration, self._entries.append, tokens=tokens)
+        self._notes = Notes()
+        self.recorder = Recorder(manager, configuration, self._notes, tokens=tokens)
 
     def entries(self) -> list[Entry]:
         """What was noted so far."""
-        return msgspec.msgpack.decode(encoder().encode(self._entries), type=list[Entry])
+        while self._notes:
+            self._entries += self._notes.take(len(self._notes))
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(self._entries), type=list[Entry])
 
     def pairs(self) -> list[tuple[Operation, Observation]]:
         """Every operation, and what the manager returned."""

@@ -8,13 +8,17 @@ one line in vLLM's log, and the engine runs without it.
 import atexit
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kvref.operations import Configuration
 from kvref.record.settings import RECORD, SHADOW, Settings, ShadowSettings
+from kvref.record.writer import Writer
 
 logger = logging.getLogger("vllm.kvref")
+
+FOLLOWS = "kvref.targets.vllm.follows"
+"""The module that a shadow runs."""
 
 _attached = False
 
@@ -42,30 +46,27 @@ def _attach(variables: Mapping[str, str]) -> None:
     followed = ShadowSettings.of(variables) if SHADOW in variables else None
 
     def opening(manager: Any, configuration: Configuration) -> None:
-        if kept is not None:
-            writer = kept.writer(configuration, engine, tell)
-            atexit.register(writer.close)
-            Recorder(
-                manager,
-                configuration,
-                writer.note,
-                writer.end,
-                tokens=kept.tokens,
-                blocks=kept.blocks,
-                snapshots=kept.snapshots,
-            )
-        if followed is not None:
-            recorders: list[Recorder] = []
+        recorders: dict[str, Recorder] = {}
 
+        def resumes(name: str) -> Callable[[], None]:
             def resume() -> None:
-                recorders[0].is_to_resume = True
+                recorders[name].is_to_resume = True
 
-            writer = followed.writer(configuration, engine, tell, resume)
-            atexit.register(writer.close)
-            recorders.append(
-                Recorder(
-                    manager, configuration, writer.note, writer.end, tokens="hash", snapshots=followed.every
-                )
-            )
+            return resume
+
+        if kept is not None:
+            writer = kept.writer(configuration, engine, tell, resumes(RECORD))
+            options = {"tokens": kept.tokens, "blocks": kept.blocks, "snapshots": kept.snapshots}
+            recorders[RECORD] = _recorder(manager, configuration, writer, options)
+        if followed is not None:
+            writer = followed.writer(configuration, engine, tell, resumes(SHADOW), FOLLOWS)
+            options = {"tokens": "hash", "snapshots": followed.every}
+            recorders[SHADOW] = _recorder(manager, configuration, writer, options)
+
+    def _recorder(
+        manager: Any, configuration: Configuration, writer: Writer, options: dict[str, Any]
+    ) -> Recorder:
+        atexit.register(writer.close)
+        return Recorder(manager, configuration, writer.notes, writer.end, **options)
 
     attach(opening)

@@ -1,35 +1,35 @@
-"""Notes every call to a live vLLM manager, and what it returned, as the entries of a recording.
+"""Notes every call to a live vLLM manager, and what it returned.
 
 The methods of one manager object are wrapped; nothing of vLLM is replaced. A wrapper calls the method as it
-was called, and notes afterwards what came of it. The requests, which the manager only reads, are looked at
-whenever they are seen: tokens that have come since, or were replaced, are noted before the call. A defect of
-this module ends the recording, and nothing else.
+was called, and appends one note of what came of it: the engine's thread does no more, since all that a note
+leads to is worked out where it is written (`telling`). A defect of ours ends the recording, and nothing else.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial, wraps
 from inspect import signature
+from operator import attrgetter
 from typing import Any
 
-from kvref.operations import Configuration, Item
+from kvref.operations import Configuration
 from kvref.record.entries import Content
+from kvref.record.notes import Notes
 from kvref.record.told import ALLOCATE, RECORDER
-from kvref.targets.session import stats_of
-from kvref.targets.vllm.late import Contents, Identities, LateIds, LateSnapshot
-from kvref.targets.vllm.pictured import view_of
+from kvref.targets.vllm.cost import Cost
+from kvref.targets.vllm.telling import RAISED, Rows, Telling
 
-ARRIVE, APPEND, CONTINUE, LOOK_UP, GROW, ADMIT, RELEASE, CACHE, SKIP, EVICTED, WAS_RESET = range(11)
-STEP_BEGINS, STEP_HAS_RUN, EVENTS_TAKEN, NEW_IDS_TAKEN, STATS_TAKEN, PREFIX_ASKED, TABLES_ASKED, RAISED = (
-    range(11, 19)
-)
-RESUMES, SAMPLED = 20, 21
+STEP_BEGINS, STEP_HAS_RUN = 11, 12
+
+SAMPLED_STEPS = 64
+"""In one of so many steps, it is measured what recording costs."""
 
 MARK = "_kvref_recorders"
 
-
-Note = Callable[[Any], object]
-
 logger = logging.getLogger("vllm.kvref")
+
+# A property of the request, or a copy, would cost more.
+_tokens_of = attrgetter("_all_token_ids")
 
 
 def recorders_of(manager: Any) -> "list[Recorder]":
@@ -38,32 +38,18 @@ def recorders_of(manager: Any) -> "list[Recorder]":
     return recorders
 
 
-class Book:
-    """What was seen of a request: its number, and how long it and its prompt were."""
-
-    __slots__ = ("length", "number", "prompt", "request", "tokens")
-
-    def __init__(self, request: Any, number: int) -> None:
-        self.request = request
-        # Every call looks here: a property would cost more.
-        self.tokens: list[int] = request._all_token_ids  # noqa: SLF001
-        self.number = number
-        self.length = request.num_tokens
-        self.prompt = request.num_prompt_tokens
-
-
 class Recorder:
     """Wraps a manager's methods from its first call on.
 
-    `note` takes the entries, as tuples, and `ends` the reason why there will be no more. With `blocks`, block ids and all else that is returned is noted, too; with `snapshots`, the state at the
-    beginning of every so many steps.
+    `notes` takes what is noted, and `ends` the reason why there will be no more. With `blocks`, block ids and
+    all else that is returned is noted, too; with `snapshots`, the state at the beginning of every so many steps.
     """
 
     def __init__(
         self,
         manager: Any,
         configuration: Configuration,
-        note: Note,
+        notes: Notes,
         ends: Callable[[str], object] = logger.warning,
         *,
         tokens: Content = "keep",
@@ -71,123 +57,131 @@ class Recorder:
         snapshots: int | None = None,
     ) -> None:
         self.manager = manager
-        self.configuration = configuration
-        self._note = note
+        self._notes = notes
+        self._note = notes.note
         self._ends = ends
-        self._identities = Identities(configuration)
-        self._contents = Contents(tokens, configuration.hash_block_size, self._identities)
+        self._telling = Telling(configuration, tokens, self._end, blocks=blocks)
+        notes.make = self._telling.entries
         self._blocks = blocks
-        self._nothing: Any = tuple(() for _ in configuration.groups) if blocks else None
+        self._cost = Cost()
         self._snapshots = snapshots
         self._steps = 0
-        self._books: dict[str, Book] = {}
-        self._arrived = 0
-        self._looked_up: Any = None
+        self._ahead = 1
+        self._step_has_run = (self._telling.as_is, STEP_HAS_RUN)
         self.is_to_resume = False
         """Set by another thread, which wants all to be told anew at the next step."""
-        self._wrapped = {ALLOCATE: manager.allocate_slots, "cache_blocks": manager.cache_blocks}
-        manager.allocate_slots = self._around_allocating(manager.allocate_slots)
-        manager.cache_blocks = self._around_caching(manager.cache_blocks)
-        for name, tell in self._tellers().items():
+        self._timed = self._cost.timing(self._around_allocating, manager.allocate_slots)
+        for name, tell in self._bare().items():
             if hasattr(manager, name):
-                self._wrapped[name] = getattr(manager, name)
-                setattr(manager, name, self._around(name, self._wrapped[name], tell))
-        vars(manager).setdefault(MARK, []).append(self)
+                setattr(manager, name, self._around_bare(name, getattr(manager, name), tell))
+        for name, around in self._others().items():
+            if hasattr(manager, name):
+                setattr(manager, name, around(getattr(manager, name)))
+        self._untimed = manager.allocate_slots
+        # As an attribute: to ask for the object's dictionary would make all of its attributes slower.
+        setattr(manager, MARK, [*recorders_of(manager), self])
 
     # What does not come from the manager
 
     def step_has_run(self) -> None:
         """The results of the oldest launched step have come."""
-        self._note((STEP_HAS_RUN,))
+        self._note(self._step_has_run)
 
-    def see(self, request: Any) -> int:
-        """Note what is new of a request; its number."""
-        book = self._books.get(request.request_id)
-        if book is None or book.request is not request:
-            return self._arrive(request)
-        if len(book.tokens) != book.length:
-            self._changed(book, request)
-        return book.number
-
-    def see_all(self, names: Iterable[str]) -> None:
-        """Note what is new of these requests, as far as they were seen before and are still there.
-
-        Most have sampled one token, and no block has become full: these are noted together.
-        """
-        books, keeps, size = self._books, self._contents.keeps, self._contents.hash_block_size
-        numbers: list[int] = []
-        sampled: list[int] = []
+    def sampled(self, requests: Mapping[str, Any], names: Iterable[str]) -> None:
+        """These of the requests have perhaps sampled tokens: they are in the past, as far as they are there."""
         try:
-            for name in names:
-                book = books.get(name)
-                if book is None:
-                    continue
-                length = len(book.tokens)
-                if length == book.length:
-                    continue
-                if length == book.length + 1 and (keeps or length % size):
-                    book.length = length
-                    numbers.append(book.number)
-                    if keeps:
-                        sampled.append(book.tokens[-1])
-                else:
-                    self._changed(book, book.request)
-            if numbers:
-                self._note((SAMPLED, numbers, sampled))
+            there = [request for request in map(requests.get, names) if request is not None]
+            self._note((self._telling.sampled, there, list(map(len, map(_tokens_of, there)))))
+        except Exception as defect:  # noqa: BLE001 - ours must not become the engine's
+            self._give_up(defect)
+
+    def continues(self, session: Any) -> None:
+        """A streaming session is about to be given its next input, for which it loses tokens."""
+        try:
+            self._note((self._telling.saw, session, len(_tokens_of(session))))
+            self._notes.settle()
         except Exception as defect:  # noqa: BLE001 - ours must not become the engine's
             self._give_up(defect)
 
     def continued(self, session: Any) -> None:
         """A streaming session was given its next input."""
         try:
-            book = self._books.get(session.request_id)
-            if book is not None:
-                self._changed(book, session, anew=True)
+            computed, length = session.num_computed_tokens, len(_tokens_of(session))
+            self._note((self._telling.continued, session, computed, length))
         except Exception as defect:  # noqa: BLE001 - ours must not become the engine's
             self._give_up(defect)
 
-    def _resume(self) -> None:
-        """Tell all anew: the requests that were seen and have not gone, and the state."""
-        self.is_to_resume = False
-        self._note((RESUMES,))
-        for book in self._books.values():
-            book.length, book.prompt = book.request.num_tokens, book.request.num_prompt_tokens
-            self._tell_arrival(book, book.request)
-        self.snapshot()
-
-    def _arrive(self, request: Any) -> int:
-        book = Book(request, self._arrived)
-        self._arrived += 1
-        self._books[request.request_id] = book
-        self._tell_arrival(book, request)
-        return book.number
-
-    def _tell_arrival(self, book: Book, request: Any) -> None:
-        more: tuple[Any, ...] = (None, None, ())
-        if self._contents.keeps:
-            lora = request.lora_request
-            name = lora.lora_name if lora is not None else None
-            more = (request.cache_salt, name, _items(request.mm_features))
-        tokens = self._contents.late(request, 0)
-        skips = request.skip_reading_prefix_cache
-        self._note((ARRIVE, book.number, request.request_id, tokens, skips, *more, book.prompt))
-
-    def _changed(self, book: Book, request: Any, *, anew: bool = False) -> None:
-        length = request.num_tokens
-        if not anew and request.num_prompt_tokens == book.prompt and length > book.length:
-            self._note((APPEND, book.number, self._contents.late(request, book.length)))
-        else:
-            computed = request.num_computed_tokens
-            items = _items(request.mm_features, first=computed) if self._contents.keeps else ()
-            self._note((CONTINUE, book.number, computed, self._contents.late(request, computed), items))
-        book.length, book.prompt = length, request.num_prompt_tokens
-
     # Wrappers
 
+    def _bare(self) -> dict[str, Callable[[Any], object]]:
+        """What tells of methods without arguments, given what they returned."""
+        telling = self._telling
+        return {
+            "reset_prefix_cache": telling.reset,
+            "take_events": telling.events_taken,
+            "take_new_block_ids": telling.new_ids_taken,
+            "make_prefix_cache_stats": telling.stats_taken,
+        }
+
+    def _around_bare(
+        self, name: str, method: Callable[[], Any], tell: Callable[[Any], object]
+    ) -> Callable[[], Any]:
+        note = self._note
+
+        def call() -> Any:
+            try:
+                result = method()
+            except Exception as error:
+                self._raised(name, error)
+                raise
+            note((tell, result))
+            return result
+
+        return call
+
+    def _others(self) -> dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]]:
+        """What is put around methods with arguments."""
+        telling, rows = self._telling, self._rows
+
+        def looked_up(found: Any, request: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+            length = len(_tokens_of(request))
+            return telling.looked_up, request, length, request.num_preemptions, found[1], rows(found[0])
+
+        def freed(_: Any, request: Any) -> tuple[Any, ...]:
+            return telling.freed, request, len(_tokens_of(request)), request.is_finished()
+
+        def cached(_: Any, request: Any, num_computed_tokens: int) -> tuple[Any, ...]:
+            return telling.cached, request, len(_tokens_of(request)), num_computed_tokens
+
+        def skipped(_: Any, request_id: str, *computed: int, **named: int) -> tuple[Any, ...]:
+            return telling.skipped, request_id, [*computed, *named.values()][0]
+
+        def prefix_asked(counts: Any, running_request_id: str) -> tuple[Any, ...]:
+            return telling.prefix_asked, running_request_id, counts
+
+        def tables_asked(blocks: Any, request_id: str) -> tuple[Any, ...]:
+            return telling.tables_asked, request_id, rows(blocks)
+
+        def evicted(_: Any, block_ids: Iterable[int]) -> tuple[Any, ...]:
+            return telling.evicted, tuple(block_ids)
+
+        noted: dict[str, Callable[..., tuple[Any, ...]]] = {
+            "get_computed_blocks": looked_up,
+            "free": freed,
+            "cache_blocks": cached,
+            "remove_skipped_blocks": skipped,
+            "get_num_common_prefix_blocks": prefix_asked,
+            "get_blocks": tables_asked,
+            "evict_blocks": evicted,
+        }
+        around = {name: partial(self._around, name, of) for name, of in noted.items()}
+        return around | {"allocate_slots": self._around_allocating, "new_step_starts": self._around_step}
+
     def _around(
-        self, name: str, method: Callable[..., Any], tell: Callable[..., object]
+        self, name: str, noted: Callable[..., tuple[Any, ...]], method: Callable[..., Any]
     ) -> Callable[..., Any]:
-        """The method, and behind it what tells of it, given the result and the arguments."""
+        """A method; `noted` gives the note of its result and the arguments."""
+        note = self._note
 
         def call(*arguments: Any, **named: Any) -> Any:
             try:
@@ -196,19 +190,70 @@ class Recorder:
                 self._raised(name, error)
                 raise
             try:
-                tell(result, *arguments, **named)
+                note(noted(result, *arguments, **named))
             except Exception as defect:  # noqa: BLE001 - ours must not become the engine's
                 self._give_up(defect)
             return result
 
         return call
 
-    def _around_allocating(self, allocate: Callable[..., Any]) -> Callable[..., Any]:
-        """Around `allocate_slots`, the most frequent call: what a running request asks is told here."""
-        note, books, nothing, shows = self._note, self._books, self._nothing, self._blocks
-        empty = self.manager.empty_kv_cache_blocks
-        further = tuple(signature(allocate).parameters)[5:]
+    def _around_step(self, begin: Callable[[], Any]) -> Callable[[], Any]:
+        """Around `new_step_starts`: here the state is noted, too, if it is time."""
+        note, step = self._note, (self._telling.as_is, STEP_BEGINS)
+        left = 1
 
+        def new_step_starts() -> Any:
+            nonlocal left
+            try:
+                result = begin()
+            except Exception as error:
+                self._raised("new_step_starts", error)
+                raise
+            note(step)
+            left -= 1
+            if not left or self.is_to_resume:
+                self._steps += self._ahead - left
+                left = self._look_around()
+            return result
+
+        return new_step_starts
+
+    def _look_around(self) -> int:
+        """Note the state, or measure, if it is time; how many steps later to look again."""
+        since = self._steps % SAMPLED_STEPS
+        try:
+            if self.is_to_resume:
+                self.is_to_resume = False
+                self._note((self._telling.resumed, self._cost.of_state(self.manager)))
+            elif self._snapshots is not None and self._steps % self._snapshots == 0:
+                self._note((self._telling.snapshot, self._cost.of_state(self.manager)))
+            if since in (1, 2):
+                self._sample(begins=since == 1)
+        except Exception as defect:  # noqa: BLE001 - ours must not become the engine's
+            self._give_up(defect)
+        ahead = [(1 - since) % SAMPLED_STEPS or SAMPLED_STEPS, (2 - since) % SAMPLED_STEPS or SAMPLED_STEPS]
+        if self._snapshots is not None:
+            ahead.append(self._snapshots - self._steps % self._snapshots)
+        self._ahead = min(ahead)
+        return self._ahead
+
+    def _sample(self, *, begins: bool) -> None:
+        """Have what is noted of allocations timed for one step, unless somebody else is around them, too."""
+        own, other = (self._untimed, self._timed) if begins else (self._timed, self._untimed)
+        if self.manager.allocate_slots is own:
+            self.manager.allocate_slots = other
+        if not begins:
+            self._note((self._telling.cost, *self._cost.told()))
+
+    def _around_allocating(self, allocate: Callable[..., Any]) -> Callable[..., Any]:
+        """Around `allocate_slots`, the most frequent call: what a running request asks takes the shorter way.
+
+        The lists in what it returns are made for the caller: they are kept without being copied.
+        """
+        note, grew, admitted, state = self._note, self._telling.grew, self._telling.admitted, self._state
+        options = tuple(signature(allocate).parameters)[5:]
+
+        @wraps(allocate)  # so that who is around this knows its parameters
         def allocate_slots(
             request: Any,
             num_new_tokens: int,
@@ -218,162 +263,73 @@ class Recorder:
             *more: Any,
             **rest: Any,
         ) -> Any:
-            hits = num_new_computed_tokens, new_computed_blocks
+            is_plain = new_computed_blocks is None and not more and not rest
             try:
-                if more or rest:
-                    blocks = allocate(request, num_new_tokens, *hits, num_lookahead_tokens, *more, **rest)
-                else:  # most calls: nothing is unpacked
+                if is_plain:
+                    blocks = allocate(
+                        request, num_new_tokens, num_new_computed_tokens, None, num_lookahead_tokens
+                    )
+                else:
                     blocks = allocate(
                         request,
                         num_new_tokens,
                         num_new_computed_tokens,
                         new_computed_blocks,
                         num_lookahead_tokens,
+                        *more,
+                        **rest,
                     )
             except Exception as error:
-                given = (num_new_tokens, num_lookahead_tokens, *hits, rest | dict(zip(further, more)))  # noqa: B905
-                self._told_allocation(None, request, *given)
+                asked = num_new_tokens, num_lookahead_tokens, num_new_computed_tokens
+                tell = (grew, *state(request), None, *asked[:2])
+                note(tell if is_plain else (admitted, *state(request), None, *asked, options, more, rest))
                 self._raised(ALLOCATE, error)
                 raise
             try:
-                book = books.get(request.request_id)
-                if (
-                    book is not None
-                    and new_computed_blocks is None
-                    and not rest
-                    and not more
-                    and len(book.tokens) == book.length
-                ):
-                    if blocks is empty:
-                        shown = nothing
-                    else:
-                        shown = LateIds(blocks) if shows and blocks is not None else None
-                    number, granted = book.number, blocks is not None
-                    computed = request.num_computed_tokens
-                    note((GROW, number, computed, num_new_tokens, num_lookahead_tokens, granted, shown))
+                length, computed = len(request._all_token_ids), request.num_computed_tokens  # noqa: SLF001
+                if is_plain:
+                    note((grew, request, length, computed, blocks, num_new_tokens, num_lookahead_tokens))
                 else:
-                    given = (num_new_tokens, num_lookahead_tokens, *hits, rest | dict(zip(further, more)))  # noqa: B905
-                    self._told_allocation(blocks, request, *given)
+                    note(
+                        (
+                            admitted,
+                            request,
+                            length,
+                            computed,
+                            blocks,
+                            num_new_tokens,
+                            num_lookahead_tokens,
+                            num_new_computed_tokens,
+                            options,
+                            more,
+                            rest,
+                        )
+                    )
             except Exception as defect:  # noqa: BLE001 - ours must not become the engine's
                 self._give_up(defect)
             return blocks
 
         return allocate_slots
 
-    def _told_allocation(
-        self, blocks: Any, request: Any, new: int, lookahead: int, hit: int, found: Any, given: dict[str, Any]
-    ) -> None:
-        number = self.see(request)
-        looked_up, self._looked_up = self._looked_up, None
-        entry = (number, request.num_computed_tokens, new, lookahead, blocks is not None, self._shown(blocks))
-        if found is None and not given:
-            self._note((GROW, *entry))
-            return
-        uses = hit if hit or looked_up is request else None
-        self._note(
-            (
-                ADMIT,
-                *entry,
-                uses,
-                given.get("num_external_computed_tokens", 0),
-                given.get("delay_cache_blocks", False),
-                given.get("num_encoder_tokens", 0),
-                given.get("full_sequence_must_fit", False),
-                given.get("reserved_blocks", 0),
-            )
-        )
+    def _state(self, request: Any) -> tuple[Any, int, int]:
+        """A request, how many tokens it has, and how many of them are computed."""
+        return request, len(_tokens_of(request)), request.num_computed_tokens
 
-    def _around_caching(self, cache: Callable[..., Any]) -> Callable[..., Any]:
-        """Around `cache_blocks`: every output of an asynchronous scheduler comes by."""
-        note, see = self._note, self.see
-
-        def cache_blocks(request: Any, num_computed_tokens: int) -> None:
-            try:
-                cache(request, num_computed_tokens)
-            except Exception as error:
-                self._raised("cache_blocks", error)
-                raise
-            try:
-                note((CACHE, see(request), num_computed_tokens))
-            except Exception as defect:  # noqa: BLE001 - ours must not become the engine's
-                self._give_up(defect)
-
-        return cache_blocks
-
-    def _tellers(self) -> dict[str, Callable[..., object]]:  # noqa: C901 - one a method
-        """What tells of the methods that are called less often, by name."""
-        note, see, shown, books = self._note, self.see, self._shown, self._books
-
-        def looked_up(found: Any, request: Any, *_: Any, **__: Any) -> None:
-            self._looked_up = request
-            note((LOOK_UP, see(request), request.num_preemptions, found[1], shown(found[0])))
-
-        def freed(_: Any, request: Any) -> None:
-            gone = request.is_finished()
-            note((RELEASE, see(request), gone))
-            if gone:
-                del books[request.request_id]
-
-        def skipped(_: Any, request_id: str, *computed: int, **named: int) -> None:
-            if request_id in books:
-                note((SKIP, books[request_id].number, [*computed, *named.values()][0]))
-
-        def begun(_: Any) -> None:
-            note((STEP_BEGINS,))
-            self._steps += 1
-            if self.is_to_resume:
-                self._resume()
-            elif self._snapshots is not None and self._steps % self._snapshots == 0:
-                self.snapshot()
-
-        def prefix_asked(counts: Any, running_request_id: str) -> None:
-            if running_request_id in books:
-                note((PREFIX_ASKED, books[running_request_id].number, tuple(counts)))
-
-        def tables_asked(blocks: Any, request_id: str) -> None:
-            if request_id in books:
-                note((TABLES_ASKED, books[request_id].number, shown(blocks)))
-
-        return {
-            "get_computed_blocks": looked_up,
-            "free": freed,
-            "remove_skipped_blocks": skipped,
-            "evict_blocks": lambda _, block_ids: note((EVICTED, tuple(sorted(block_ids)))),
-            "reset_prefix_cache": lambda done: note((WAS_RESET, bool(done))),
-            "new_step_starts": begun,
-            "take_events": lambda events: note((EVENTS_TAKEN, len(events))),
-            "take_new_block_ids": lambda ids: note((NEW_IDS_TAKEN, tuple(ids) if self._blocks else None)),
-            "make_prefix_cache_stats": lambda stats: note((STATS_TAKEN, stats_of(stats))),
-            "get_num_common_prefix_blocks": prefix_asked,
-            "get_blocks": tables_asked,
-        }
-
-    def snapshot(self) -> None:
-        """Note the manager's state. Raises UnpicturableError if this release keeps it otherwise."""
-        view = view_of(self.manager)
-        live = [self._books[name].number for name in view.tables]
-        self._note(LateSnapshot(view, live, self._identities))
-
-    def _shown(self, blocks: Any) -> Any:
-        return LateIds(blocks) if self._blocks and blocks is not None else None
+    def _rows(self, blocks: Any) -> Rows | None:
+        """Blocks by group, None if they are not told. The lists may be the manager's own: they are copied."""
+        return tuple(map(tuple, blocks.blocks)) if self._blocks else None
 
     def _raised(self, name: str, error: Exception) -> None:
-        self._note((RAISED, f"{type(error).__name__}: {error}", name))
+        self._note((self._telling.as_is, RAISED, f"{type(error).__name__}: {error}", name))
 
     def _give_up(self, defect: Exception) -> None:
         """End the recording, and let the engine go on: what was missed cannot be told any more."""
         why = f"a defect of the recorder: {type(defect).__name__}: {defect}"
-        self._note((RAISED, why, RECORDER))
+        self._note((self._telling.as_is, RAISED, why, RECORDER))
+        self._end(why)
+
+    def _end(self, why: str) -> None:
         recorders = recorders_of(self.manager)
         if self in recorders:
             recorders.remove(self)
             self._ends(why)
-
-
-def _items(features: Any, first: int = 0) -> tuple[Item, ...]:
-    """Multimodal items that begin behind `first`, their offsets told from there."""
-    return tuple(
-        Item(one.identifier, one.mm_position.offset - first, one.mm_position.length)
-        for one in features or ()
-        if one.mm_position.offset >= first
-    )

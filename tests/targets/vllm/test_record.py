@@ -77,7 +77,7 @@ def as_recorded(path: Path) -> tuple[Recording, Replayed]:
     [
         (("1", STEPS, "hybrid"), ("--tokens", "hash", "--snapshots", "7")),
         (("2", STEPS, "states", "async"), ("--tokens", "keep")),
-        (("3", STEPS, "full"), ("--calls-only", "--megabytes", "0.01", "--parts", "9")),
+        (("3", STEPS, "full"), ("--calls-only",)),
     ],
 )
 def test_the_reference_decides_as_the_recorded_engine_did(
@@ -96,6 +96,31 @@ def test_the_reference_decides_as_the_recorded_engine_did(
     assert found.wrong == ()
     assert recording.ends_early is None
     assert found.agreed > 2000
+
+
+def test_the_newest_parts_of_a_recording_are_replayed_from_the_middle(
+    tmp_path: Path, python: Path, alone: dict[tuple[str, ...], str]
+) -> None:
+    path, engine = tmp_path / "a.kvr", ("1", STEPS, "hybrid", "slow")
+    done = kvref(python, "record", "--out", str(path), "--megabytes", "0.005", "--parts", "3", engine=engine)
+    assert done.code == 0, done.log
+    assert done.digest == alone["1", STEPS, "hybrid"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.kvr", "a.kvr.1", "a.kvr.2"]
+    for name in ("a.kvr", "a.kvr.1"):
+        replayed = ran(
+            [sys.executable, "-m", "kvref.cli", "replay", str(tmp_path / name), "--target", "recorded"]
+        )
+        assert replayed.code == 0, replayed.out + replayed.log
+        assert "begins in the middle" in replayed.out
+
+
+def test_what_a_recorded_engine_read_is_checked(tmp_path: Path, python: Path) -> None:
+    path = tmp_path / "a.kvr"
+    assert kvref(python, "record", "--out", str(path), engine=("1", "100", "hybrid")).code == 0
+    command = ["replay", str(path), "--target", "recorded", "--level", "safe"]
+    replayed = ran([sys.executable, "-m", "kvref.cli", *command])
+    assert replayed.code == 0, replayed.out + replayed.log
+    assert "nothing is wrong" in replayed.out
 
 
 def test_a_recording_is_performed_by_vllm_itself(tmp_path: Path, python: Path) -> None:
@@ -161,6 +186,11 @@ def test_a_shadow_agrees_with_a_sound_engine(
     assert summary["ended"] is None
     assert summary["operations"] > 2000
     assert summary["states"] == 100
+    cost = summary["cost"]
+    assert cost["notes"] > 2000
+    assert cost["timed"] > 0
+    assert cost["states"] > 50
+    assert "of the engine's thread" in done.out
 
 
 def test_a_shadow_finds_a_defect_and_goes_on_behind_it(
@@ -188,11 +218,14 @@ def test_a_command_is_ended_at_a_difference_if_asked(tmp_path: Path, python: Pat
 
 @pytest.mark.releases
 @pytest.mark.parametrize("kind", ["full", "hybrid", "states"])
-def test_the_newest_release_keeps_the_invariants(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("level", ["invariants", "safe"])
+def test_the_newest_release_is_followed(tmp_path: Path, kind: str, level: str) -> None:
     interpreter, packages = overlay.interpreter_for("0.33.0", progress=print)
     folder = tmp_path / "shadow"
-    options = ("--out", str(folder), "--level", "invariants", "--every", "1")
+    options = ("--out", str(folder), "--level", level, "--every", "1")
     done = kvref(interpreter, "shadow", *options, engine=("1", STEPS, kind), path=str(packages or ""))
     assert done.code == 0, done.log
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["differences"], summary["states"]) == (0, int(STEPS))
+    assert summary["ended"] is None
+    assert (summary["checked"] > 1000) == (level == "safe")

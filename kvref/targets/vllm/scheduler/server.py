@@ -2,8 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +52,25 @@ def prepare() -> None:
 @contextmanager
 def scheduler_for(workload: Workload) -> Iterator[Any]:
     """The scheduler of a server with this workload's settings."""
-    with tempfile.TemporaryDirectory(prefix="kvref-model-") as folder:
-        scheduler = _build(workload, Path(folder))
-        try:
-            yield scheduler
-        finally:
-            scheduler.shutdown()
+    with schedulers_for(workload) as build:
+        yield build()
 
 
-def _build(workload: Workload, folder: Path) -> Any:
+@contextmanager
+def schedulers_for(workload: Workload) -> Iterator[Callable[[], Any]]:
+    """Builds schedulers of a server with this workload's settings, which take longer to be worked out."""
+    with tempfile.TemporaryDirectory(prefix="kvref-model-") as folder, ExitStack() as opened:
+        settings = _settings(workload, Path(folder))
+
+        def build() -> Any:
+            scheduler = _build(workload, settings)
+            opened.callback(scheduler.shutdown)
+            return scheduler
+
+        yield build
+
+
+def _settings(workload: Workload, folder: Path) -> Any:
     groups = workload.groups
     states = [group for group in groups if isinstance(group, MambaGroup)]
     chunks = [group.chunk for group in groups if isinstance(group, ChunkedGroup)]
@@ -99,9 +109,13 @@ def _build(workload: Workload, folder: Path) -> Any:
     cache.num_gpu_blocks = workload.blocks
     settings.validate_block_size()
     managers.register_all_kvcache_specs(settings)
+    return settings
+
+
+def _build(workload: Workload, settings: Any) -> Any:
     specs = [
         KVCacheGroupSpec([f"layer.{i}"], spec_of(group), **({"is_eagle_group": True} if group.eagle else {}))
-        for i, group in enumerate(groups)
+        for i, group in enumerate(workload.groups)
     ]
     kind = AsyncScheduler if workload.asynchronous else Scheduler
     return kind(
