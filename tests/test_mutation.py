@@ -39,6 +39,11 @@ def test_every_survivor_of_the_reference_has_a_reason() -> None:
     assert [one for one in KEPT["reference"]["survivors"] if not one["why"]] == []
 
 
+@both
+def test_no_reason_speaks_of_a_mutant_that_was_killed(manager: str) -> None:
+    assert KEPT[manager]["refuted"] == []
+
+
 @pytest.mark.parametrize("one", EQUIVALENT["equivalent"], ids=lambda one: one["module"] + one["before"])
 def test_a_reason_speaks_of_a_line_that_is_there(one: dict[str, str]) -> None:
     files = [

@@ -11,7 +11,7 @@ from typing import Any
 
 from kvref.blocks import KVCacheBlock, KVCacheBlocks
 from kvref.errors import CallerError
-from kvref.operations import Observation
+from kvref.operations import NewRequest, Observation
 from kvref.request import Request
 from kvref.targets.base import Digester
 from kvref.targets.session import ApiSession, block_ids
@@ -63,8 +63,11 @@ def _calls(session: ApiSession) -> Iterator[tuple[str, Callable[[], object]]]:
             yield from _of_hits(session, name, request)
     yield "nobody", partial(manager.get_num_common_prefix_blocks, "nobody")
     yield from _unhashed(session)
+    yield "cached late", partial(_cached_late, session)
     for request in session.requests.values():
         yield "leaves", partial(manager.free, request)
+    for name, request in sorted(session.requests.items()):
+        yield f"{name} begins again", partial(_begin_again, manager, request)
     for name, request in sorted(session.requests.items()):
         found, length = manager.get_computed_blocks(request)
         yield "reset", manager.reset_prefix_cache
@@ -75,6 +78,7 @@ def _unhashed(session: ApiSession) -> Iterator[tuple[str, Callable[[], object]]]
     """A request without a hasher; no configuration is too short for its six tokens."""
     manager = session.manager
     unhashed = Request(RequestId("unhashed"), tuple(range(6)))
+    yield "looks for nothing", partial(_length_of, session, Request(RequestId("nothing"), ()))
     yield "looks unhashed", partial(_length_of, session, unhashed)
     for tokens in (1, 4, 6):
         yield f"{tokens} unhashed", partial(_and_free, manager, unhashed, 0, None, tokens)
@@ -104,8 +108,13 @@ def _of_a_holder(
     )
     found, length = manager.get_computed_blocks(request)
     yield f"{name} hit", partial(manager.allocate_slots, request, 1, length, found)
-    # Legal, and never asked by the fuzzer's scheduler: the gate for a request that runs.
+    # Legal, and never asked by the fuzzer's scheduler: a step that caches nothing, and the gate for one that runs.
+    yield f"{name} delayed", partial(manager.allocate_slots, request, 9, delay_cache_blocks=True)
     yield f"{name} must fit", partial(manager.allocate_slots, request, 1, full_sequence_must_fit=True)
+    # Legal, and never asked: what left the window before it was cached stays away, whoever counts back.
+    for tokens in (request.num_tokens, 0):
+        yield f"{name} skips {tokens}", partial(manager.remove_skipped_blocks, name, tokens)
+    yield f"{name} cache all", partial(manager.cache_blocks, request, request.num_tokens)
 
 
 def _of_hits(session: ApiSession, name: str, request: Request) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -130,12 +139,10 @@ def _of_hits(session: ApiSession, name: str, request: Request) -> Iterator[tuple
         hit = KVCacheBlocks(tuple(changed))
         told = len(changed[0]) * block_size if changed else 0
         for tokens in (length, length + 1, max(0, length - 1), told):
-            yield (
-                f"{name} {what} {tokens}",
-                partial(manager.allocate_slots, request, 1, tokens, hit),
-            )
+            yield f"{name} {what} {tokens}", partial(_and_free, manager, request, tokens, hit)
     if own:
         yield from _strange(session, name, request, own)
+        yield f"{name} with a gap", partial(_with_a_gap, manager, request, length, made["a null more"], own)
     if own:
         yield f"evict {own[0]}", partial(manager.evict_blocks, [own[0]])
         yield f"{name} stale", partial(manager.allocate_slots, request, 1, length, found)
@@ -158,10 +165,10 @@ def _strange(
     for block in others[:1] + others[-1:]:
         for last in (True, False):
             strange = _with(rows, _shown(session, block), last=last)
-            yield f"{name} {block}", partial(manager.allocate_slots, request, 1, length, strange)
+            yield f"{name} {block}", partial(_and_free, manager, request, length, strange)
     for made_up in (-1, own[-1] - len(view.keys), len(view.keys), len(view.keys) + 1):
         strange = _with(rows, KVCacheBlock(BlockId(made_up)), last=True)
-        yield f"{name} {made_up}", partial(manager.allocate_slots, request, 1, length, strange)
+        yield f"{name} {made_up}", partial(_and_free, manager, request, length, strange)
     for told in (0, length - 1, length + 1):
         yield f"{name} has {told}", partial(_and_free, manager, request, told, found)
     for other, somebody in sorted(session.requests.items()):
@@ -175,6 +182,39 @@ def _and_free(manager: Any, request: Request, tokens: int, found: KVCacheBlocks 
     granted = manager.allocate_slots(request, new, tokens, found)
     manager.free(request)
     return str(None if granted is None else block_ids(granted))
+
+
+def _cached_late(session: ApiSession) -> str:
+    """A request whose tokens leave the window before they are cached, and which then counts back."""
+    manager, tokens = session.manager, 6
+    request = session.new_request(NewRequest("late", tuple(range(90, 90 + tokens))))
+    granted = manager.allocate_slots(request, tokens, delay_cache_blocks=True)
+    for computed in (tokens, 0):
+        manager.remove_skipped_blocks("late", computed)
+    if granted is not None:
+        manager.cache_blocks(request, tokens)
+    manager.free(request)
+    return str(granted is None)
+
+
+def _begin_again(manager: Any, request: Request) -> None:
+    """The first token is computed twice, and cached the second time, as none of a scheduler is."""
+    request.num_computed_tokens = Tokens(0)
+    for delays in (True, False):
+        manager.allocate_slots(request, 1, delay_cache_blocks=delays)
+    manager.free(request)
+
+
+def _with_a_gap(
+    manager: Any, request: Request, tokens: int, rows: list[list[KVCacheBlock]], own: list[int]
+) -> str:
+    """Admission with a null among the hits, which then lose the content of some and leave the window."""
+    granted = manager.allocate_slots(request, 1, tokens, KVCacheBlocks(tuple(rows)))
+    manager.evict_blocks(own[1::2])
+    manager.remove_skipped_blocks(request.request_id, tokens)
+    told = manager.get_block_ids(request.request_id)
+    manager.free(request)
+    return f"{granted is None} {told}"
 
 
 def _with(rows: list[list[KVCacheBlock]], block: KVCacheBlock, *, last: bool) -> KVCacheBlocks:

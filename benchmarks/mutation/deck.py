@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from answers import Hooks, answers
 from blunders import blunders
+from forks import forked
 from found import Fate
 from limits import gates, reserves
 from traces import BUSY, LENGTH, SHORT, crowded, gated, large, played, recurrent, thinned, without
@@ -41,7 +42,7 @@ class Opener(NamedTuple):
 
 Besides = Literal["hooks", "looks", "asks", "blunders", "limits"]
 """What is done besides a trace: hooks are told of the life of blocks; all requests are looked up after each
-operation, those that have ended, too; and behind its end what is returned is asked for all that it tells,
+operation, those that have ended, too, and asked for what all share; and behind its end what is returned is asked for all that it tells,
 blunders are made, and limits sought. It takes long, and so is not done for every trace."""
 
 FUZZED: dict[int, Besides] = {1: "hooks", 3: "blunders", 4: "asks", 5: "looks", 7: "limits", 9: "blunders"}
@@ -67,7 +68,7 @@ def draw_deck(opener: Opener, seed: int, cases: int) -> list[Drawn]:
     plans = [
         Plan(without((FullGroup(1),), 1), ("asks", "blunders")),
         Plan(without((), 4), ("looks", "asks")),
-        *[Plan(without((SinkGroup(size, 4),), 12), ("asks", "limits")) for size in (1, 2, 4)],
+        *[Plan(without((SinkGroup(size, 4),), 12, size), ("asks", "limits")) for size in (1, 2, 4)],
     ]
     plans += [_plan(opener, seed, number) for number in range(len(plans), cases)]
     return [_drawn(opener, plan) for plan in plans]
@@ -81,12 +82,15 @@ def _plan(opener: Opener, seed: int, number: int) -> Plan:
         case 2:
             return Plan(played(opener.open, choices, crowded(choices), BUSY), ("looks", "blunders"))
         case 6:
-            return Plan(played(opener.open, choices, crowded(choices), BUSY), ("looks",))
+            drawn = (recurrent, thinned)[number // 10 % 2](choices)
+            return Plan(played(opener.open, choices, drawn, BUSY), ("looks", "limits", "blunders"))
+        case 8 if number // 10 % 2:
+            return Plan(forked(opener.open, choices), ("looks", "blunders"))
         case 8:
-            drawn = (gated, recurrent, thinned)[number // 10 % 3](choices)
-            return Plan(played(opener.open, choices, drawn, BUSY), ("looks", "limits"))
+            return Plan(played(opener.open, choices, gated(choices), BUSY), ("looks", "limits"))
         case digit:
-            return Plan(draw_case(seed, "mixed", number, LENGTH, opener.open, ()).trace, (FUZZED[digit],))
+            case = draw_case(seed, "mixed", number, LENGTH, opener.open, (), guidance=True)
+            return Plan(case.trace, (FUZZED[digit],))
 
 
 def _drawn(opener: Opener, plan: Plan) -> Drawn:
@@ -131,7 +135,7 @@ def _played(opener: Opener, plan: Plan) -> Iterator[Shown]:
     for operation in plan.trace.operations:
         yield "difference", digester.digest(session.apply(operation), session.view()).hex()
         if "looks" in plan.besides:
-            yield "lookup", str([_hit(session, name) for name in session.requests])
+            yield "lookup", str([_looked(session, name) for name in session.requests])
         if hooks is not None:
             yield "hooks", str(hooks.take())
     if "asks" in plan.besides:
@@ -143,6 +147,6 @@ def _played(opener: Opener, plan: Plan) -> Iterator[Shown]:
         yield from (("limit", *told) for told in gates(session, plan.trace.configuration))
 
 
-def _hit(session: InProcessSession, name: str) -> tuple[Any, int]:
+def _looked(session: InProcessSession, name: str) -> tuple[Any, int, list[int]]:
     found, length = session.manager.get_computed_blocks(session.requests[name])
-    return block_ids(found), length
+    return block_ids(found), length, session.manager.get_num_common_prefix_blocks(name)

@@ -18,7 +18,7 @@ MANAGERS = ("reference", "optimized")
 
 
 class Survivor(msgspec.Struct, frozen=True):
-    """A mutant that nothing killed: what it changes, and why that cannot be told; '' if it could."""
+    """A mutant, as a rule one that nothing killed: what it changes, and why that cannot be told; '' if it could."""
 
     module: str
     line: int
@@ -43,7 +43,10 @@ class Scored(msgspec.Struct, frozen=True):
 
 
 class Manager(msgspec.Struct, frozen=True):
-    """One manager: by what its mutants were killed, and what was played to those that lived."""
+    """One manager: by what its mutants were killed, and what was played to those that lived.
+
+    `refuted` were killed and have a reason to live nevertheless: it speaks of too much.
+    """
 
     total: Scored
     modules: dict[str, Scored]
@@ -52,6 +55,7 @@ class Manager(msgspec.Struct, frozen=True):
     most_cases: int
     most_seconds: float
     survivors: list[Survivor]
+    refuted: list[Survivor]
 
 
 def scored(mutants: int, in_annotations: int, found: list[Found]) -> Scored:
@@ -98,12 +102,13 @@ def read(name: str, sessions: Path) -> Manager:
         least_cases=min([fate.cases for fate in played], default=0),
         most_cases=max([fate.cases for fate in played], default=0),
         most_seconds=round(max([fate.seconds for fate in played], default=0.0), 1),
-        survivors=[survivor(one) for one in lived],
+        survivors=[told_of(one) for one in lived],
+        refuted=[told_of(one) for one in found if one.fate.killer is not None and reason_for(one.change)],
     )
 
 
-def survivor(found: Found) -> Survivor:
-    """One that lived."""
+def told_of(found: Found) -> Survivor:
+    """What is told of one."""
     change, fate = found.change, found.fate
     return Survivor(
         change.module,
@@ -121,7 +126,9 @@ INTRODUCTION = (
     "annotations are left out. Nothing kills a mutant but a comparison with what the *other*, unchanged manager showed, "
     "in answers and in state: on the fuzzer's cases and on some of other sizes, on calls that no scheduler makes, at "
     "limits of the pool, in hooks and in words of errors. Both unchanged managers keep every invariant there, so a "
-    "mutant that breaks one shows a difference. Seconds are of one processor, from a mutant's first case to its death. "
+    "mutant that breaks one shows a difference. A reason is a pattern for changes of a line; a pattern that also speaks "
+    "of a mutant that was killed is refused by the tests. What was found is kept with a module's text: where that is the "
+    "same, a later run goes on, with the cases of its day. Seconds are of one processor, from a mutant's first case to its death. "
     "`benchmarks/mutation/run.py` runs them; `benchmarks/mutation/report.py` writes this page."
 )
 
@@ -194,6 +201,10 @@ def main() -> None:
         for lived in one.survivors:
             if not lived.why:
                 print(f"  {lived.module}:{lived.line}\n    {lived.before}\n    {lived.after}")
+        for killed in one.refuted:
+            print(
+                f"  killed, against its reason: {killed.module}:{killed.line}\n    {killed.before}\n    {killed.after}"
+            )
     options.out.write_bytes(msgspec.json.format(msgspec.json.encode(managers), indent=1) + b"\n")
     options.out.with_suffix(".md").write_text(page(managers), "utf-8")
 

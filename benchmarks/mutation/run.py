@@ -1,7 +1,7 @@
 """Mutation testing of the two managers, where the fuzzer's comparison is all that kills.
 
 `python benchmarks/mutation/run.py optimized|reference [--cases N] [--seed S] [--again survivors|unexplained]
-[--sample N]`: every mutant of one manager is held, in a process of its own, against what the other manager
+[--sample N] [--workers N]`: every mutant of one manager is held, in a process of its own, against what the other manager
 showed on cases drawn beforehand, operation for operation, answers and state. The unchanged managers keep
 every invariant on these cases, so a mutant that breaks one shows a difference. A mutant is killed by the
 first difference, by what it raises, or by not coming to an end; one that was run again has had what it was
@@ -16,7 +16,7 @@ import resource
 import signal
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -61,30 +61,44 @@ def play(manager: str, source: Mapping[str, str], deck: list[Drawn]) -> Fate:
     return fate
 
 
-def in_a_process(manager: str, item: WorkItem, deck: list[Drawn]) -> tuple[Change, Fate]:
-    """Try one in a fork of this process, which shares the cases; what it does to itself ends with it."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        with suppress(BaseException):
-            os.close(reading)
-            resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-            warnings.simplefilter("ignore", SyntaxWarning)
-            source = mutated(item)
-            os.write(writing, msgspec.json.encode(change_of(item, source)) + b"\n")
-            os.write(writing, msgspec.json.encode(play(manager, source, deck)))
-        os._exit(0)
-    os.close(writing)
+def in_processes(
+    manager: str, items: Iterable[WorkItem], deck: list[Drawn], workers: int
+) -> Iterator[tuple[WorkItem, Change, Fate]]:
+    """Try so many at a time, each in a fork of this process; what it does to itself ends with it."""
+    running: dict[int, tuple[WorkItem, int]] = {}
+    for item in items:
+        parsed(item.mutations[0].module_path)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            with suppress(BaseException):
+                resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+                warnings.simplefilter("ignore", SyntaxWarning)
+                source = mutated(item)
+                os.write(writing, msgspec.json.encode(change_of(item, source)) + b"\n")
+                os.write(writing, msgspec.json.encode(play(manager, source, deck)))
+            os._exit(0)
+        os.close(writing)
+        running[child] = item, reading
+        if len(running) == workers:
+            yield ended(running)
+    while running:
+        yield ended(running)
+
+
+def ended(running: dict[int, tuple[WorkItem, int]]) -> tuple[WorkItem, Change, Fate]:
+    """What the next of these processes has told by its end; what it tells fits into its pipe."""
+    child, status, usage = os.wait3(0)
+    item, reading = running.pop(child)
     with os.fdopen(reading, "rb") as answer:
         change, told = answer.read().split(b"\n")
-    _, status, usage = os.wait4(child, 0)
     if told:
         fate = msgspec.json.decode(told, type=Fate)
     else:
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         how = {0: "no answer", signal.SIGVTALRM: "never ends"}.get(number, f"signal {number}")
         fate = Fate(how, 0, 0, usage.ru_utime)
-    return msgspec.json.decode(change, type=Change), fate
+    return item, msgspec.json.decode(change, type=Change), fate
 
 
 def due(db: WorkDB, again: str) -> list[WorkItem]:
@@ -96,20 +110,20 @@ def due(db: WorkDB, again: str) -> list[WorkItem]:
     return [item for item in items if again == "survivors" or not reason_for(lived[item.job_id])]
 
 
-def run_all(manager: str, waiting: list[tuple[WorkDB, WorkItem]], deck: list[Drawn]) -> None:
+def run_all(manager: str, waiting: list[tuple[WorkDB, WorkItem]], deck: list[Drawn], workers: int) -> None:
     """Try these mutants, and keep what becomes of each."""
-    earlier = {job: found.fate for db in {db for db, _ in waiting} for job, found in kept(db)}
+    owners = {item.job_id: db for db, item in waiting}
+    earlier = {job: found.fate for db in set(owners.values()) for job, found in kept(db)}
     # What a copy leaves unchanged is compiled here, once for all processes, which collect their own garbage.
     copy_of(f"kvref.{manager}", "mutant", {})
     gc.freeze()
     began = told = time.monotonic()
     lived = 0
-    for number, (db, item) in enumerate(waiting, 1):
-        parsed(item.mutations[0].module_path)
-        change, fate = in_a_process(manager, item, deck)
+    tried = in_processes(manager, [item for _, item in waiting], deck, workers)
+    for number, (item, change, fate) in enumerate(tried, 1):
         if item.job_id in earlier:
-            fate = fate.after(earlier[item.job_id])
-        keep(db, item, Found(change, fate))
+            fate = fate.after(earlier[item.job_id])  # noqa: PLW2901
+        keep(owners[item.job_id], item, Found(change, fate))
         lived += fate.killer is None
         if time.monotonic() - told > TELL_SECONDS or number == len(waiting):
             told = time.monotonic()
@@ -125,6 +139,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="draws the cases, and the sample")
     parser.add_argument("--again", choices=["survivors", "unexplained"], default="", help="run these again")
     parser.add_argument("--sample", type=int, help="run so many of what is due, drawn by seed; all otherwise")
+    parser.add_argument("--workers", type=int, default=1, help="processes at a time")
     parser.add_argument("--sessions", type=Path, default=SESSIONS)
     options = parser.parse_args()
     os.chdir(ROOT)
@@ -149,7 +164,7 @@ def main() -> None:
             f"{unchanged.seconds:.1f} s of processor time",
             flush=True,
         )
-        run_all(options.manager, [(owners[item.job_id], item) for item in chosen], deck)
+        run_all(options.manager, [(owners[item.job_id], item) for item in chosen], deck, options.workers)
         unexplained = sum(len(due(db, "unexplained")) for db in sessions)
     if unexplained:
         raise SystemExit(f"{unexplained} survivors without a reason: see benchmarks/mutation/report.py")

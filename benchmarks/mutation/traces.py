@@ -79,6 +79,7 @@ def crowded(choices: Choices) -> Configuration:
             (eagle,),
             (window,),
             (full, window, window),
+            (full, full, window),
             (coarse, window),
             (full, window, MambaGroup(size, "align")),
         )
@@ -86,7 +87,8 @@ def crowded(choices: Choices) -> Configuration:
     entries = choices.choice((32, 32, 160))
     blocks = choices.integer(entries // 2, 2 * entries) * len(groups)
     scheduler = max(group.block_size for group in groups)
-    return Configuration(groups, blocks, entries * size, scheduler, size, log_stats=True)
+    events = choices.chance(0.5)
+    return Configuration(groups, blocks, entries * size, scheduler, size, enable_kv_cache_events=events)
 
 
 def gated(choices: Choices) -> Configuration:
@@ -97,7 +99,7 @@ def gated(choices: Choices) -> Configuration:
         (
             (window,),
             (chunk,),
-            (chunk,),
+            (chunk, ChunkedGroup(size, chunk.chunk + 1)),
             (FullGroup(size), window),
             (window, SlidingGroup(size, 3 * size)),
             (FullGroup(size), CrossGroup(size)),
@@ -118,9 +120,11 @@ def thinned(choices: Choices) -> Configuration:
     """Windows of which only tails are kept, with and without EAGLE."""
     size, factor = choices.choice((1, 2)), choices.choice((2, 3, 4))
     window = SlidingGroup(size, choices.integer(2, 4 * size), eagle=choices.chance(0.6))
+    # Groups with one spec share the EAGLE bit: it is enough that one of them is marked [CFG-6].
+    sister = msgspec.structs.replace(window, eagle=False)
     coarse = size * factor
     return Configuration(
-        (FullGroup(coarse), window),
+        (FullGroup(coarse), *choices.choice(((window,), (sister, window)))),
         choices.integer(40, 120),
         24 * coarse,
         coarse,
@@ -149,7 +153,7 @@ def recurrent(choices: Choices) -> Configuration:
     return Configuration(groups, blocks, 24 * size, size, size, enable_kv_cache_events=True)
 
 
-def without(groups: tuple[Group, ...], blocks: int) -> Trace:
+def without(groups: tuple[Group, ...], blocks: int, size: int = 1) -> Trace:
     """One short request, where there are no groups or no blocks but the null block."""
     operations = (
         NewRequest("r", (1, 2)),
@@ -161,7 +165,7 @@ def without(groups: tuple[Group, ...], blocks: int) -> Trace:
         Free("r"),
         Reset(),
     )
-    return Trace(Configuration(groups, blocks, 64, 1, 1), operations)
+    return Trace(Configuration(groups, blocks, 64, size, size), operations)
 
 
 def played(

@@ -65,7 +65,7 @@ class Allocator:
         main = computed + new
         full_tokens = 0
         if caches and main >= tables.caches_at:
-            full_tokens = min(main, request.num_tokens)
+            full_tokens = min(main, request.num_tokens, self._model)
             if full_tokens >= tables.caches_at:
                 check_hashed(request, full_tokens, self._fine_size, groups)
         if computed >= tables.releases_at:
@@ -129,7 +129,7 @@ class Allocator:
         main = min(extent.local + extent.external, self._model) + extent.new
         full_tokens = 0
         if caches and self._caching:
-            full_tokens = min(main, request.num_tokens)
+            full_tokens = min(main, request.num_tokens, self._model)
             check_hashed(request, full_tokens, self._fine_size, self._groups)
         if tables is None:
             return self._admit(request, hits, extent, main, full_tokens, must_fit, reserved)

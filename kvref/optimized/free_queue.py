@@ -56,6 +56,12 @@ class FreeQueue:
             taken = taken + piece if taken else piece
         return taken
 
+    def first(self) -> int:
+        """The next block to be taken, which is there."""
+        stretch = self._ends.after
+        assert stretch is not None  # noqa: S101 - a ring has no end
+        return stretch.blocks[-1]
+
     def append(self, stretch: Stretch) -> None:
         """Add blocks to the back [QUEUE-5]."""
         self.count += len(stretch.blocks)

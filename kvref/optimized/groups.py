@@ -38,7 +38,7 @@ class Group:
         self.kind: Final[str] = spec.kind
         self.window: Final = window_of(spec)
         self.block_size: Final = spec.block_size * config.context_parallel_size
-        self.hashes_per_block: Final = max(1, self.block_size // config.hash_block_size)
+        self.hashes_per_block: Final = self.block_size // config.hash_block_size
         self.eagle: Final = config.enable_caching and _feeds_eagle(config, spec)
         self.is_full: Final = isinstance(spec, FullAttentionSpec)
         self.is_zeroed: Final = type(spec) in (FullAttentionSpec, TQFullAttentionSpec, MLAAttentionSpec)

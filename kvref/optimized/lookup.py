@@ -120,10 +120,12 @@ class SpecGroup:
         return pieces
 
     def row(self, member: int, length: int) -> list[int]:
-        """One member's hit: nulls for what is not read, then its blocks [SWA-5, FULL-2]."""
+        """One member's hit: nulls for what is not read, then its blocks [SWA-5, FULL-2].
+
+        The last search was for this length, so that what was found begins with the first block that is read.
+        """
         first, end = self.kind.first_read(length), length // self.kind.block_size
-        at = self._found_from
-        return [0] * first + self._found[member][first - at : end - at]
+        return [0] * first + self._found[member][: end - first]
 
 
 @final

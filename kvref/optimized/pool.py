@@ -58,24 +58,31 @@ class BlockPool:
 
     def take(self, count: int, row: list[int], *, apart: bool = False) -> list[int]:
         """Let a table's row grow by blocks from the front of the queue, without content [POOL-4]."""
-        blocks = self.stretches.take(count, row, apart=apart)
         if self._metrics is not None:
-            for block in blocks:
-                if self._caches:
-                    self._metrics.on_block_evicted(self.block(block))
-                    self.forget(block)
-                self._metrics.on_block_allocated(self.block(block))
-            return blocks
+            return [self._take_told(self._metrics, row, apart=apart) for _ in range(count)]
+        blocks = self.stretches.take(count, row, apart=apart)
         self._forget_all(blocks)
         return blocks
 
+    def _take_told(self, metrics: MetricsCollector, row: list[int], *, apart: bool) -> int:
+        """Take the first free block: nobody uses it yet when its eviction is told [METRIC-1]."""
+        block = self.queue.first()
+        if self._caches:
+            metrics.on_block_evicted(self.block(block))
+            self.forget(block)
+        self.stretches.take(1, row, apart=apart)
+        metrics.on_block_allocated(self.block(block))
+        return block
+
     def hold(self, hits: list[Stretch]) -> None:
         """Give each of these hit blocks one user more [POOL-6]."""
-        if self._metrics is not None:
-            for stretch in hits:
-                for block in stretch.blocks:
-                    self._metrics.on_block_accessed(self.block(block))
+        if self._metrics is None:
+            self.stretches.hold(hits)
+            return
+        blocks = [block for stretch in hits for block in stretch.blocks]
         self.stretches.hold(hits)
+        for block in blocks:
+            self._metrics.on_block_accessed(self.block(block))
 
     def users(self, block: int) -> int:
         """How many table entries hold the block [INV-3]."""
@@ -142,8 +149,8 @@ class BlockPool:
 
     def give_up_runs(self) -> None:
         """Look everything up one by one from now on: somebody changes by hand what runs rely on."""
-        for one in self.maps:
-            one.runs = None
+        for prefix_map in self.maps:
+            prefix_map.runs = None
 
     def evict(self, block: int) -> None:
         """Forget the block's content by hand [POOL-8]."""

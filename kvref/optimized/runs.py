@@ -97,8 +97,7 @@ class Runs:
 
     def _longest(self, names: list[bytes], end: int) -> list[int] | None:
         """The end is found as if the cached names came first; whether they do, the runs tell."""
-        at = self._last_cached(names, end)
-        return [] if at < 0 else self._between(names, 0, at)
+        return self._between(names, 0, self._last_cached(names, end))
 
     def _between(self, names: list[bytes], start: int, at: int) -> list[int] | None:
         """The blocks from `start` to `at`, if the runs vouch for all of them."""
@@ -109,7 +108,7 @@ class Runs:
             # The first entry that this run is asked for, in its own list.
             first = max(start - run.start, 0)
             if first < run.lost:
-                break
+                return None
             piece = run.blocks[first : end - run.start]
             found = piece + found if found else piece
             if start >= run.start:
@@ -118,19 +117,15 @@ class Runs:
         return None
 
     def _last_cached(self, names: list[bytes], end: int) -> int:
-        """A name that is cached and whose successor below `end` is not, -1 if that is the first one."""
+        """A name whose successor below `end` is not cached, and which is, unless it is the first one."""
         oldest = self._oldest
-        if end <= 0 or names[0] not in oldest:
-            return -1
         if names[end - 1] in oldest:
             return end - 1
         there, missing, step = 0, end - 1, 1
-        while there + step < missing:
-            if names[there + step] not in oldest:
-                missing = there + step
-                break
+        while there + step < missing and names[there + step] in oldest:
             there += step
             step *= STRIDE
+        missing = min(missing, there + step)
         while missing - there > 1:
             middle = (there + missing) // 2
             if names[middle] in oldest:

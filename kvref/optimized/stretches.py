@@ -115,13 +115,14 @@ class Stretches:
                     queue.append(stretch)
 
     def release_one(self, block: int) -> None:
-        """One user less for one block, which goes to the back with others of whatever table.
+        """One user less for a table's first block, which goes to the back with others of whatever table.
 
         Windows leave blocks one by one, and a stretch for each would be a burden to the garbage collector.
         """
         stretch = self.of[block]
         blocks = stretch.blocks
-        if stretch.users == 1 and blocks[0] == block and len(blocks) > 1:
+        if stretch.users == 1 and len(blocks) > 1:
+            # What lay before the block was cut off as it was released: it is the stretch's first.
             del blocks[0]
             self.of[block] = self.queue.append_one(block)
         else:

@@ -94,9 +94,8 @@ def growth_need(group: Group, length: int, target: int, *, is_new: bool) -> int:
         return 0
     if not group.has_gaps:
         return target - length
-    running = target - group.drafts - 1
-    moved = 0 if is_new else max(0, min(length, running) - (length - group.drafts))
-    return target - max(length, running) - moved
+    # The state and the drafts' behind it; a table that has them moves the drafts' along.
+    return min(target - length, group.drafts + 1) if is_new else 1
 
 
 def bind(pool: BlockPool, group: Group, tables: Tables, start: Start) -> None:

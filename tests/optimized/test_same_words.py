@@ -92,6 +92,33 @@ def test_so_is_caching_what_is_not_there(form: str, tokens: int) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("new", [17, 24])
+@pytest.mark.parametrize("begun", [0, 12])
+def test_a_request_that_is_longer_than_the_model_is_cached_as_far_as_it_has_slots(
+    form: str, new: int, begun: int
+) -> None:
+    """No legal scheduler asks for it, and vLLM 0.23.0 fails an assertion behind the allocation."""
+
+    def told(manager: Any, **options: Any) -> object:
+        caller = Caller(full(4), mamba(4, mode="align"), blocks=BLOCKS, model=16, manager=manager)
+        request = caller.request("a", list(range(24)), **options)
+        if options:
+            with pytest.raises(CallerError) as mistake:
+                caller.manager.allocate_slots(request, new - begun, begun)
+            return str(mistake.value)
+        if begun:
+            caller.admit(request, begun)
+        caller.step(request, new - begun)
+        other = caller.request("b", list(range(24)))
+        return caller.manager.get_block_ids(RequestId("a")), caller.lookup(other)
+
+    optimized = session_class(form).manager_class
+    assert told(optimized) == told(KVCacheManager)
+    assert told(optimized, block_hasher=None) == told(KVCacheManager, block_hasher=None)
+    assert "16 tokens are to be cached" in str(told(optimized, block_hasher=None))
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_evicting_a_stranger_is_told_in_the_same_words(form: str) -> None:
     for block in (-1, 30):
         words = []

@@ -70,22 +70,22 @@ def test_without_log_stats_there_are_none() -> None:
 
 
 class Diary:
-    """Writes down what it is told of blocks."""
+    """Writes down what it is told of blocks, and how many users they have then."""
 
     def __init__(self) -> None:
-        self.lines: list[tuple[str, int]] = []
+        self.lines: list[tuple[str, int, int]] = []
 
     def on_block_allocated(self, block: KVCacheBlock) -> None:
-        self.lines.append(("allocated", block.block_id))
+        self.lines.append(("allocated", block.block_id, block.ref_cnt))
 
     def on_block_accessed(self, block: KVCacheBlock) -> None:
-        self.lines.append(("accessed", block.block_id))
+        self.lines.append(("accessed", block.block_id, block.ref_cnt))
 
     def on_block_evicted(self, block: KVCacheBlock) -> None:
-        self.lines.append(("evicted", block.block_id))
+        self.lines.append(("evicted", block.block_id, block.ref_cnt))
 
     def reset(self) -> None:
-        self.lines.append(("reset", -1))
+        self.lines.append(("reset", -1, 0))
 
 
 def test_a_collector_is_told_of_the_life_of_blocks() -> None:
@@ -95,10 +95,10 @@ def test_a_collector_is_told_of_the_life_of_blocks() -> None:
     tokens = fresh(5)
     a = caller.request("a", tokens)
     caller.admit(a)
-    assert diary.lines == [("evicted", 1), ("allocated", 1), ("evicted", 2), ("allocated", 2)]
+    assert diary.lines == [("evicted", 1, 0), ("allocated", 1, 1), ("evicted", 2, 0), ("allocated", 2, 1)]
     diary.lines.clear()
     caller.admit(caller.request("b", tokens))
-    assert diary.lines == [("accessed", 1), ("evicted", 3), ("allocated", 3)]
+    assert diary.lines == [("accessed", 1, 2), ("evicted", 3, 0), ("allocated", 3, 1)]
 
 
 # New block ids
