@@ -10,7 +10,7 @@ MANAGER ?=
 BENCH ?=
 PROFILE ?= ci
 
-.PHONY: fuzz safe demo drivers vectors check zoo survey test test-vllm-suite lint prove prove-long test-symbolic bench compile mutants nightly clean
+.PHONY: fuzz safe demo drivers vectors check check-long zoo survey test test-vllm-suite lint prove prove-long test-symbolic bench compile compile-loop mutants nightly clean
 
 fuzz: $(VENV)/.ready
 	@$(BIN)/kvref fuzz --target $(TARGET) --seed $(SEED) --cases $(CASES)
@@ -37,9 +37,13 @@ drivers: $(VENV)/.ready
 vectors: $(VENV)/.ready
 	@$(BIN)/kvref vectors run --target $(TARGET)
 
-# Every small state of the optimized manager and the reference.
+# Every small state of the optimized manager and the reference, in a few configurations.
 check: $(VENV)/.ready
 	@$(BIN)/kvref check
+
+# In all of them, and every seeded fault: docs/check.md.
+check-long: $(VENV)/.ready
+	@$(BIN)/kvref check --all --seeded-faults --workers 2
 
 # Named bugs, and what kills them, at the levels that keep the targets; docs/zoo.md has the others.
 zoo: $(VENV)/.ready
@@ -56,16 +60,19 @@ lint: $(VENV)/.ready
 prove: $(VENV)/.ready
 	@$(BIN)/python -m tools.prove
 
+# What more effort tells more about; then the page, which a short run holds against itself.
 prove-long: $(VENV)/.ready
-	@$(BIN)/python -m tools.prove --long
+	@$(BIN)/python -m tools.prove --long --write
+	@$(BIN)/python -m tools.prove --write
+	@$(BIN)/kvref check --all --most-transitions 300000
 
-# The spec's property tests on examples that CrossHair chooses, a few each. Not so the state machine's: two examples of
-# ten steps did not end within two minutes.
+# Property tests on examples that CrossHair chooses: ten each, a state machine's of three steps.
 test-symbolic: $(VENV)/.ready
 	@CROSSHAIR_SMT_RLIMIT=1000000 PYTHONHASHSEED=0 $(BIN)/pytest -q -n 2 --hypothesis-profile=crosshair \
 		tests/spec/test_arithmetic.py tests/spec/test_attention.py tests/spec/test_capacity.py \
 		tests/spec/test_content.py tests/spec/test_eviction.py tests/spec/test_execution.py \
-		tests/spec/test_hits.py tests/spec/test_retention.py
+		tests/spec/test_hits.py tests/spec/test_retention.py \
+		tests/testing/test_machine.py::test_a_sound_manager_passes_examples_that_the_loaded_profile_chooses
 
 bench: $(VENV)/.ready
 	@$(BIN)/kvref bench $(BENCH)
@@ -73,6 +80,10 @@ bench: $(VENV)/.ready
 # The optimized manager as native modules, for this interpreter; needs a C compiler.
 compile: $(VENV)/.ready
 	@$(BIN)/python tools/compile.py
+
+# A copy of the packages in which all that a step of kvref fuzz runs through is native, some minutes of a C compiler.
+compile-loop: $(VENV)/.ready
+	@$(BIN)/python tools/compile.py --tree build/native
 
 mutants: $(VENV)/.ready
 	@$(BIN)/python benchmarks/mutants.py --count $(MUTANTS)
@@ -83,7 +94,7 @@ nightly: $(VENV)/.ready
 	@$(BIN)/kvref fuzz --level safe --target $(TARGET) --seed $(shell date +%Y%m%d) --cases 10000
 	@$(BIN)/kvref fuzz --target optimized --seed $(shell date +%Y%m%d) --cases 25000 --guidance on --workers 2
 	@$(MAKE) zoo PROFILE=nightly
-	@$(BIN)/kvref check --all --seeded-faults --most-transitions 300000
+	@$(MAKE) check-long
 
 $(VENV)/.ready: tools/set_up.py requirements-dev.txt pyproject.toml
 	@$(PYTHON) tools/set_up.py $(VENV) requirements-dev.txt

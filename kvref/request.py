@@ -156,6 +156,9 @@ def extra_keys(request: Request, start: int, end: int, first_item: int) -> tuple
 
     In order: adapter name, multimodal items, salt (first block only), digest of the embeddings.
     """
+    extras = request.lora_request or request.mm_features or request.cache_salt
+    if not extras and request.prompt_embeds is None:
+        return None, first_item
     keys: list[ExtraKey] = []
     if request.lora_request is not None:
         keys.append(request.lora_request.lora_name)

@@ -101,7 +101,7 @@ def test_a_finding_of_two_replays_as_it_says(kvref: Kvref) -> None:
     assert (ended.code, ended.err) == (1, "")
     assert re.search(r"what +┃ sound +┃ reverse", ended.out)
     trace = line.split()[1]
-    assert kvref("replay", trace, "--target", "sound", "--against", "counts").code == 1
+    assert kvref("replay", trace, "--target", "sound", "--against", "reverse").code == 1
     assert kvref("replay", trace, "--target", "reverse", "--against", "reverse").code == 0
 
 

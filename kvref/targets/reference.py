@@ -7,6 +7,7 @@ from kvref.operations import Configuration
 from kvref.reference import KVCacheManager
 from kvref.targets.inprocess import InProcessSession, InProcessTarget, Latest, State, refuse_release
 from kvref.targets.session import picture_map, stats_of
+from spec.units import RequestId
 
 
 class ReferenceSession(InProcessSession):
@@ -25,7 +26,7 @@ class ReferenceSession(InProcessSession):
         pool, groups = manager.pool, manager.groups
         tables: dict[str, list[list[int]]] = {}
         handled: dict[str, list[int]] = {}
-        for name in sorted({name for group in groups for name in group.tables}):
+        for name in sorted(set[RequestId]().union(*[group.tables for group in groups])):
             own = [group.tables.get(name) for group in groups]
             rows: list[list[int]] = [[b.block_id for b in table.blocks] if table else [] for table in own]
             if any(rows):

@@ -44,7 +44,7 @@ def campaign(opener: Opener, cases: int, seed: int = 1) -> Report:
 
 @pytest.mark.parametrize("opener", [ReferenceSession, OptimizedSession])
 def test_our_managers_are_safe(opener: Opener) -> None:
-    report = campaign(opener, 150)
+    report = campaign(opener, 200)
     assert report.findings == []
     assert report.slots_checked > 50_000
     assert report.coverage.counts["several groups", "hit"] > 50
