@@ -32,8 +32,11 @@ LOOP = (
 )
 """What a step runs through, but for classes that others are derived from, and structs of msgspec."""
 
-PURE = ("__init__.py", "invariants/checker.py", "invariants/step.py", "invariants/view.py", "spec/units.py")
-"""Of these, what stays as it is: data, and a table of invariants whose types mypyc does not determine."""
+PURE = (
+    *("__init__.py", "invariants/checker.py", "invariants/step.py", "invariants/view.py"),
+    *("spec/attention.py", "spec/units.py"),
+)
+"""Of these, what stays as it is: data, abstract dataclasses, a table of invariants whose types mypyc does not determine."""
 
 SET_UP = """
 from setuptools import setup

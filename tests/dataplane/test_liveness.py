@@ -1,13 +1,17 @@
 """Leaks, requests that cannot end, and refusals that last: each made on purpose, and seen."""
 
+import pytest
+
 from kvref.compare import Difference
 from kvref.dataplane.liveness import Liveness
 from kvref.operations import (
     Allocate,
     CacheBlocks,
+    ChunkedGroup,
     Configuration,
     Free,
     FullGroup,
+    Group,
     Lookup,
     MambaGroup,
     NewRequest,
@@ -101,6 +105,23 @@ def test_what_a_new_manager_refuses_may_be_refused() -> None:
     small = configuration(FullGroup(4), num_blocks=2)
     liveness, _ = follow(*ADMITTED, (Allocate("a", 0, 8, hit=0), REFUSED), of=small)
     assert liveness.ends() == []
+
+
+class Grants(ReferenceSession):
+    """Has slots for anything."""
+
+    def apply(self, operation: Operation) -> Observation:
+        return GRANTED if isinstance(operation, Allocate) else super().apply(operation)
+
+
+@pytest.mark.parametrize(
+    ("group", "told"), [(ChunkedGroup(1, 1), []), (FullGroup(1), ["admission of a, alone"])]
+)
+def test_where_a_new_manager_hits_what_no_step_reads_it_is_no_measure(group: Group, told: list[str]) -> None:
+    liveness = Liveness(configuration(group, num_blocks=2), Grants)
+    for operation in (NewRequest("a", (0, 0)), NewStep(), Allocate("a", 0, 2)):
+        assert liveness.sees(operation, REFUSED) == []
+    assert [one.what for one in liveness.ends()] == told
 
 
 def test_a_hit_leaves_a_token_to_compute() -> None:
