@@ -40,7 +40,7 @@ def outside(arguments: argparse.Namespace) -> None:
         variables = interpreter.variables(Path(folder)) | {INSIDE: "1"}
         words = ["--steps", str(arguments.steps), "--requests", str(arguments.requests)]
         command = [str(python), __file__, *words]
-        told = subprocess.run(command, env=variables, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        told = subprocess.run(command, env=variables, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
     print(table(json.loads(told.stdout.splitlines()[-1])))
 
 

@@ -61,7 +61,7 @@ def outside(words: list[str]) -> None:
         with tempfile.TemporaryDirectory(prefix="kvref-") as folder:
             variables = interpreter.variables(Path(folder)) | {INSIDE: way}
             command = [str(python), __file__, *words]
-            told = subprocess.run(command, env=variables, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+            told = subprocess.run(command, env=variables, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
         for name, seconds in json.loads(told.stdout.splitlines()[-1]).items():
             measured[name] |= seconds
         print(way, file=sys.stderr, flush=True)

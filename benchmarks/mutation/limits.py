@@ -6,6 +6,7 @@ from typing import Any
 from kvref.operations import Configuration, NewRequest
 from kvref.request import Request
 from kvref.targets.session import ApiSession, block_ids
+from spec.units import Tokens
 
 MOST_FILLERS = 450
 LOOKAHEAD = 3
@@ -27,7 +28,7 @@ def reserves(session: ApiSession) -> Iterator[tuple[str, str]]:
 
 def _least_of_new(session: ApiSession, request: Request, new: int, external: int) -> str:
     found, length = session.manager.get_computed_blocks(request)
-    request.num_computed_tokens = 0  # type: ignore[assignment]
+    request.num_computed_tokens = Tokens(0)
     return _least(
         session,
         request,
@@ -69,7 +70,7 @@ def _gate(session: ApiSession, request: Request, begun: int, lookahead: int, enc
     if begun:
         if manager.allocate_slots(request, begun, delay_cache_blocks=True) is None:
             return "does not begin"
-        request.num_computed_tokens = begun  # type: ignore[assignment]
+        request.num_computed_tokens = Tokens(begun)
     fillers: list[Request] = []
     while len(fillers) < MOST_FILLERS:
         granted = manager.allocate_slots(

@@ -120,9 +120,8 @@ def run_all(manager: str, waiting: list[tuple[WorkDB, WorkItem]], deck: list[Dra
     began = told = time.monotonic()
     lived = 0
     tried = in_processes(manager, [item for _, item in waiting], deck, workers)
-    for number, (item, change, fate) in enumerate(tried, 1):
-        if item.job_id in earlier:
-            fate = fate.after(earlier[item.job_id])  # noqa: PLW2901
+    for number, (item, change, newly) in enumerate(tried, 1):
+        fate = newly.after(earlier[item.job_id]) if item.job_id in earlier else newly
         keep(owners[item.job_id], item, Found(change, fate))
         lived += fate.killer is None
         if time.monotonic() - told > TELL_SECONDS or number == len(waiting):

@@ -159,9 +159,6 @@ class Canon:
 
 def _orders(shaped: list[Shaped]) -> Iterator[Sequence[Shaped]]:
     """The requests by what is known of them, and those that look alike in every order."""
-    if len(shaped) < 2:  # noqa: PLR2004
-        yield shaped
-        return
     alike = [list(own) for _, own in groupby(sorted(shaped, key=itemgetter(0)), key=itemgetter(0))]
     for choice in product(*(permutations(own) for own in alike)):
         yield [one for own in choice for one in own]

@@ -106,7 +106,7 @@ def _tell_alone(path: Path, target: Target, level: Level, trace: Trace) -> int:
         wrong, at = replay_invariants(trace, target)
     else:
         with needing_torch("data behind block ids"):
-            from kvref.replay_safe import replay_safe  # noqa: PLC0415
+            from kvref.replay_safe import replay_safe  # noqa: PLC0415 - needs torch
         wrong, at = replay_safe(trace, target)
     total = len(trace.operations)
     if not wrong:

@@ -9,6 +9,7 @@ from typing import Final
 from kvref.cli.common import DIVERGED, console, needing_torch, tell
 from kvref.cli.tested import Tested
 from kvref.errors import ConfigurationError, UserError
+from kvref.following import CannotFollowError
 from kvref.fuzz.report import SECONDS_A_LINE, difference_table
 from kvref.fuzz.safe import require_live
 from kvref.operations import Configuration
@@ -52,8 +53,7 @@ def replay_recorded_safe(path: Path, until: int | None) -> int:
         why = "begins in the middle" if recording.header.blocks else "has calls only, and no block ids"
         raise UserError(f"{path} {why}: level safe follows every block from the beginning")
     with needing_torch("data behind block ids"):
-        from kvref.followed_safe import FollowedSafe  # noqa: PLC0415
-        from kvref.following import CannotFollowError  # noqa: PLC0415
+        from kvref.followed_safe import FollowedSafe  # noqa: PLC0415 - needs torch
     followed, progress, done = FollowedSafe(recording.header.configuration), Progress(), 0
     for one in islice(recording.told(), None if until is None else until + 1):
         try:

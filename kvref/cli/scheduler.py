@@ -136,7 +136,7 @@ def _replay_exact(recordings: list[tuple[Listed, Recording]], opened: Target) ->
 
 def _replay_safe(recordings: list[tuple[Listed, Recording]], opened: Target) -> int:
     with needing_torch("data behind block ids"):
-        from kvref.scheduler.held_safe import safe  # noqa: PLC0415
+        from kvref.scheduler.held_safe import safe  # noqa: PLC0415 - needs torch
     wrong = elsewhere = 0
     for listed, recording in recordings:
         seen = tuple(answers(ReferenceSession, recording.trace))

@@ -11,8 +11,9 @@ from kvref.cli.running import Word, run
 from kvref.errors import UserError
 from kvref.fuzz.report import difference_table
 from kvref.known_file import read_known
+from kvref.record.entries import Spent
 from kvref.record.settings import OnDifference, Settings, ShadowSettings, shadows_at
-from kvref.record.shadow import SUMMARY, Level, Report, Spent, Summary
+from kvref.record.shadow import SUMMARY, Level, Report, Summary
 
 AFTERWARDS_SECONDS: Final = 60.0
 """How long a shadow may take to read what is left once the command has ended."""

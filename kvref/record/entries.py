@@ -193,7 +193,7 @@ class Sampled(msgspec.Struct, frozen=True, array_like=True, tag=21):
     tokens: Tokens
 
 
-class Cost(msgspec.Struct, frozen=True, array_like=True, tag=22):
+class Spent(msgspec.Struct, frozen=True):
     """What the recorder itself has taken of the engine's thread so far.
 
     Of its `notes`, some were `timed`, and took so many `nanoseconds`; `states` took theirs. `elapsed` is how
@@ -206,6 +206,10 @@ class Cost(msgspec.Struct, frozen=True, array_like=True, tag=22):
     states: int
     state_nanoseconds: int
     elapsed: int
+
+
+class Cost(Spent, frozen=True, array_like=True, tag=22):
+    """The same, as an entry of a recording."""
 
 
 Entry = (

@@ -45,7 +45,7 @@ class Follower:
             start_new_session=True,  # Ctrl-C is for the engine: its shadow ends when the pipe does
         )
         assert self._process.stdin is not None  # noqa: S101 - they were opened as pipes
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdout is not None  # noqa: S101 - likewise
         self._out, self._in = self._process.stdin, self._process.stdout
         os.set_blocking(self._out.fileno(), False)
         os.set_blocking(self._in.fileno(), False)

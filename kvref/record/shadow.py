@@ -20,7 +20,7 @@ from invariants.view import View
 from kvref.compare import Difference
 from kvref.errors import UserError
 from kvref.operations import Configuration, Observation, Operation
-from kvref.record.entries import Cost, Entry, Header
+from kvref.record.entries import Cost, Entry, Header, Spent
 from kvref.record.frames import End, bodies
 from kvref.record.held import observation_differences, view_differences
 from kvref.record.restored import FollowingSession
@@ -57,17 +57,6 @@ RESUME: Final = b"r"
 
 _frame: Final = msgspec.msgpack.Decoder(list[Entry])
 _header: Final = msgspec.msgpack.Decoder(Header)
-
-
-class Spent(msgspec.Struct):
-    """A `Cost`, with the names of what it tells."""
-
-    notes: int
-    timed: int
-    nanoseconds: int
-    states: int
-    state_nanoseconds: int
-    elapsed: int
 
 
 class Summary(msgspec.Struct):

@@ -13,44 +13,42 @@ from kvref.operations import (
     SlidingGroup,
     SlidingMLAGroup,
 )
-from kvref.targets.inprocess import spec_of
+from kvref.targets.inprocess import DEFAULTS, spec_of
 
-ARGUMENTS: Final = {
-    "max_num_batched_tokens": None,
-    "enable_caching": True,
-    "use_eagle": False,
-    "log_stats": False,
-    "enable_kv_cache_events": False,
-    "dcp_world_size": 1,
-    "pcp_world_size": 1,
-    "retention_interval": None,
-}
+ARGUMENTS: Final = {"max_num_batched_tokens": None, **DEFAULTS, "retention_interval": None}
 """The manager's arguments that have a default."""
+
+
+def spec_arguments(group: Group, dtype: str, *, tells_mode: bool) -> Iterator[str]:
+    """The arguments of a group's spec, by the names that vLLM and we have in common."""
+    yield f"block_size={group.block_size}"
+    if isinstance(group, MambaGroup):
+        yield f"shapes=(({group.heads}, 8),)"
+        yield f"dtypes=({dtype},)"
+        if tells_mode:
+            yield f'mamba_cache_mode="{group.mode}"'
+        if group.speculative_blocks:
+            yield f"num_speculative_blocks={group.speculative_blocks}"
+    else:
+        yield from (f"num_kv_heads={group.heads}", "head_size=8", f"dtype={dtype}")
+    match group:
+        case SlidingGroup(window=window) | SlidingMLAGroup(window=window):
+            yield f"sliding_window={window}"
+        case SinkGroup(sink=sink):
+            yield f"sink_len={sink}"
+        case ChunkedGroup(chunk=chunk):
+            yield f"attention_chunk_size={chunk}"
+        case _:
+            pass
 
 
 def group_text(at: int, group: Group) -> str:
     """The group at index `at`, as an argument of `KVCacheConfig`."""
-    arguments = [f"block_size={group.block_size}"]
-    if isinstance(group, MambaGroup):
-        arguments += [f"shapes=(({group.heads}, 8),)", "dtypes=(FLOAT16,)"]
-        arguments += [f'mamba_cache_mode="{group.mode}"'] if group.mode != "none" else []
-        arguments += (
-            [f"num_speculative_blocks={group.speculative_blocks}"] if group.speculative_blocks else []
-        )
-    else:
-        arguments += [f"num_kv_heads={group.heads}", "head_size=8", "dtype=FLOAT16"]
-    match group:
-        case SlidingGroup(window=window) | SlidingMLAGroup(window=window):
-            arguments.append(f"sliding_window={window}")
-        case SinkGroup(sink=sink):
-            arguments.append(f"sink_len={sink}")
-        case ChunkedGroup(chunk=chunk):
-            arguments.append(f"attention_chunk_size={chunk}")
-        case _:
-            pass
+    tells_mode = isinstance(group, MambaGroup) and group.mode != "none"
+    arguments = ", ".join(spec_arguments(group, "FLOAT16", tells_mode=tells_mode))
     spec: type[KVCacheSpec] = type(spec_of(group))
     eagle = ", is_eagle_group=True" if group.eagle else ""
-    return f'KVCacheGroupSpec(("layer.{at}",), {spec.__name__}({", ".join(arguments)}){eagle}),'
+    return f'KVCacheGroupSpec(("layer.{at}",), {spec.__name__}({arguments}){eagle}),'
 
 
 def arguments_text(configuration: Configuration) -> Iterator[str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kvref import cli
 from kvref.compare import first_mismatch
 from kvref.operations import Lookup, Trace
 from kvref.record.held import view_differences
@@ -19,6 +18,7 @@ from kvref.targets.picture import Opener
 from kvref.targets.reference import ReferenceSession
 from tests.fuzz.faults import FreesInReverse
 from tests.record.made import answered, drawn, entries_of, write
+from tests.test_cli import Kvref
 
 
 def replay_of(trace: Trace, opener: Opener, every: int) -> Replay:
@@ -95,14 +95,6 @@ def test_states_that_differ_in_the_names_of_keys_alone_are_one_state() -> None:
     assert view_differences(view, forgotten) != []
 
 
-def kvref(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr("sys.argv", ["kvref", *words])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> str:
     trace = drawn(2)
@@ -111,25 +103,22 @@ def path(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("target", ["recorded", "reference", "optimized"])
-def test_the_command_replays_a_recording(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str, target: str
-) -> None:
-    assert kvref(monkeypatch, "replay", path, "--target", target) == 0
-    assert f"{len(answered(drawn(2)))} operations agree" in capsys.readouterr().out
+def test_the_command_replays_a_recording(kvref: Kvref, path: str, target: str) -> None:
+    ended = kvref("replay", path, "--target", target)
+    assert ended.code == 0
+    assert f"{len(answered(drawn(2)))} operations agree" in ended.out
 
 
-def test_the_command_says_where_a_recording_that_was_cut_ends(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str
-) -> None:
+def test_the_command_says_where_a_recording_that_was_cut_ends(kvref: Kvref, path: str) -> None:
     data = Path(path).read_bytes()
     Path(path).write_bytes(data[:-20])
-    assert kvref(monkeypatch, "replay", path, "--target", "optimized") == 0
-    told = capsys.readouterr().out
-    assert "entries: it is cut short" in told.replace("\n", " ")
+    ended = kvref("replay", path, "--target", "optimized")
+    assert ended.code == 0
+    assert "entries: it is cut short" in ended.out.replace("\n", " ")
     Path(path).write_bytes(data[:20])
-    assert kvref(monkeypatch, "replay", path, "--target", "optimized") == 2
+    assert kvref("replay", path, "--target", "optimized").code == 2
 
 
 @pytest.mark.parametrize("command", ["explain", "shrink"])
-def test_other_commands_read_a_recording(monkeypatch: pytest.MonkeyPatch, path: str, command: str) -> None:
-    assert kvref(monkeypatch, command, path, "--target", "optimized") == 0
+def test_other_commands_read_a_recording(kvref: Kvref, path: str, command: str) -> None:
+    assert kvref(command, path, "--target", "optimized").code == 0

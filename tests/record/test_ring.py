@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kvref import cli
 from kvref.errors import UserError
 from kvref.operations import NewRequest, NewStep, TakeNewBlockIds
 from kvref.record import entries as e
@@ -17,6 +16,7 @@ from kvref.record.settings import Settings
 from kvref.record.told import Names, Resumed, told
 from kvref.record.writer import Writer
 from tests.record.made import anew, header_of, identified, resuming
+from tests.test_cli import Kvref
 
 SMALL = 1500
 PARTS = 3
@@ -67,21 +67,13 @@ class Engine:
         writer.close()
 
 
-def kvref(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr("sys.argv", ["kvref", *words])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
-
-
 def parts_of(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize("number", range(8))
 def test_the_newest_parts_are_kept_and_replayed_together_and_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    kvref: Kvref, tmp_path: Path, number: int
 ) -> None:
     path = tmp_path / "a.kvr"
     engine = Engine(path, number)
@@ -91,7 +83,7 @@ def test_the_newest_parts_are_kept_and_replayed_together_and_alone(
         recording = Recording(tmp_path / name)
         assert [type(one) for one in recording.entries()].count(e.Snapshot) in range(PARTS + 1)
         assert recording.ends_early is None
-        assert kvref(monkeypatch, "replay", str(tmp_path / name), "--target", "recorded") == 0
+        assert kvref("replay", tmp_path / name, "--target", "recorded").code == 0
 
 
 def test_a_part_goes_on_where_the_one_before_it_ends(tmp_path: Path) -> None:
@@ -109,13 +101,13 @@ def test_a_part_goes_on_where_the_one_before_it_ends(tmp_path: Path) -> None:
 
 
 def test_a_state_that_was_told_wrong_is_found_by_the_part_that_begins_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kvref: Kvref, tmp_path: Path
 ) -> None:
     found = 0
     for number in range(6):
         path = tmp_path / f"{number}.kvr"
         Engine(path, number, spoiled).run()
-        found += kvref(monkeypatch, "replay", str(path), "--target", "recorded") == 1
+        found += kvref("replay", path, "--target", "recorded").code == 1
     assert found > 2
 
 
@@ -127,12 +119,9 @@ def spoiled(resumed: Resumed, numbers: dict[str, int]) -> list[e.Entry]:
 
 
 @pytest.mark.parametrize("command", ["explain", "shrink", "replay"])
-def test_what_needs_the_beginning_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
-) -> None:
+def test_what_needs_the_beginning_says_so(kvref: Kvref, tmp_path: Path, command: str) -> None:
     Engine(tmp_path / "a.kvr", 1).run()
-    assert kvref(monkeypatch, command, str(tmp_path / "a.kvr"), "--target", "optimized") == 2
-    assert "begins in the middle" in capsys.readouterr().err.replace("\n", " ")
+    assert "begins in the middle" in kvref(command, tmp_path / "a.kvr", "--target", "optimized").refused
     with pytest.raises(UserError, match="begins in the middle"):
         trace_of(Recording(tmp_path / "a.kvr"))
 

@@ -108,6 +108,18 @@ def test_an_answer_with_a_wrong_variant_that_stands_does_not_hold() -> None:
     assert not Verdict(Reach.REFUTED).holds
 
 
+def said_by(program: str) -> str:
+    """What a program prints in CrossHair's environment."""
+    return subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
 REFUTE = """
 from tools.prove import contracts
 from tools.prove.same_arithmetic import EQUIVALENCES
@@ -116,15 +128,7 @@ print([one.holds.__name__ for one in EQUIVALENCES if not contracts.is_refuted_wh
 
 
 def test_every_wrong_variant_of_the_optimized_arithmetic_is_refuted() -> None:
-    said = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", REFUTE],
-        cwd=ROOT,
-        env=os.environ | ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert said.stdout.strip() == "[]"
+    assert said_by(REFUTE) == "[]"
 
 
 LEMMAS_ALONE = """
@@ -153,15 +157,7 @@ print(len(every), [(lemma.holds.__name__, one.__name__) for lemma, one in every 
 
 
 def test_every_lemma_objects_to_a_mutant_of_each_function_that_it_is_about() -> None:
-    said = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", LEMMAS_ALONE],
-        cwd=ROOT,
-        env=os.environ | ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    count, _, alive = said.stdout.strip().partition(" ")
+    count, _, alive = said_by(LEMMAS_ALONE).partition(" ")
     assert int(count) > 30
     # Where a function breaks its own contract, CrossHair leaves the path to that one's line.
     assert alive == "[('keys_take_apart', 'group_of')]"

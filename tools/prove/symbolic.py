@@ -40,14 +40,14 @@ def origin_behind_newtypes(kind: Any, origin: Callable[[Any], Any] = dynamic_typ
     return origin(getattr(kind, "__supertype__", kind))
 
 
-setattr(dynamic_typing, "origin_of", origin_behind_newtypes)  # noqa: B010
+setattr(dynamic_typing, "origin_of", origin_behind_newtypes)  # noqa: B010 - another one's module
 # A range's truth was left symbolic, which Python does not take.
-setattr(SymbolicRange, "__bool__", lambda self: bool(self.__len__() > 0))  # noqa: B010
+setattr(SymbolicRange, "__bool__", lambda self: bool(self.__len__() > 0))  # noqa: B010 - mypy lets no method be assigned
 
 
 def note_subclasses() -> None:
     """Have subclasses tried in the order of their names: CrossHair keeps them in a set."""
-    type_repo.rebuild_subclass_map()  # type: ignore[no-untyped-call]
+    type_repo.rebuild_subclass_map()  # type: ignore[no-untyped-call] # CrossHair's own
     for subclasses in type_repo.get_subclass_map().values():
         subclasses.sort(key=lambda one: (one.__module__, one.__qualname__))
 

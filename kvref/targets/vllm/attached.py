@@ -31,7 +31,7 @@ def attach(opening: Opening) -> Callable[[], None]:
     build, update, continue_session = (
         KVCacheManager.__init__,
         Scheduler.update_from_output,
-        Scheduler._update_request_as_session,  # noqa: SLF001
+        Scheduler._update_request_as_session,  # noqa: SLF001 - where a session's tokens change
     )
     parameters = signature(build)
 
@@ -63,12 +63,12 @@ def attach(opening: Opening) -> Callable[[], None]:
 
     KVCacheManager.__init__ = built
     Scheduler.update_from_output = updated
-    Scheduler._update_request_as_session = continued  # noqa: SLF001
+    Scheduler._update_request_as_session = continued  # noqa: SLF001 - as above
 
     def detach() -> None:
         KVCacheManager.__init__ = build
         Scheduler.update_from_output = update
-        Scheduler._update_request_as_session = continue_session  # noqa: SLF001
+        Scheduler._update_request_as_session = continue_session  # noqa: SLF001 - as above
 
     return detach
 

@@ -23,9 +23,9 @@ class Cost:
         self._with = self._without = 0
         self._timed = 0
         self._states = self._state_nanoseconds = 0
-        nothing = self._inner(lambda: None)
+        nothing = _timed(lambda: None, self._add_inner)
         for _ in range(TRIALS):
-            self._outer(nothing)()
+            _timed(nothing, self._add_outer)()
         self._clock = (self._with - self._without) // TRIALS
         """What timing itself takes, a call."""
         self._with = self._without = self._timed = 0
@@ -34,7 +34,7 @@ class Cost:
         self, around: Callable[[Callable[..., Any]], Callable[..., Any]], method: Callable[..., Any]
     ) -> Callable[..., Any]:
         """What `around` makes of the method, with both timed."""
-        return self._outer(around(self._inner(method)))
+        return _timed(around(_timed(method, self._add_inner)), self._add_outer)
 
     def of_state(self, manager: Any) -> View:
         """The manager's state. Raises UnpicturableError if this release keeps it otherwise."""
@@ -49,25 +49,23 @@ class Cost:
         spent = max(0, self._with - self._without - self._timed * self._clock)
         return self._timed, spent, self._states, self._state_nanoseconds, perf_counter_ns() - self._began
 
-    def _inner(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(method)
-        def call(*arguments: Any, **named: Any) -> Any:
-            began = perf_counter_ns()
-            try:
-                return method(*arguments, **named)
-            finally:
-                self._without += perf_counter_ns() - began
+    def _add_inner(self, nanoseconds: int) -> None:
+        self._without += nanoseconds
 
-        return call
+    def _add_outer(self, nanoseconds: int) -> None:
+        self._with += nanoseconds
+        self._timed += 1
 
-    def _outer(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(method)
-        def call(*arguments: Any, **named: Any) -> Any:
-            began = perf_counter_ns()
-            try:
-                return method(*arguments, **named)
-            finally:
-                self._with += perf_counter_ns() - began
-                self._timed += 1
 
-        return call
+def _timed(method: Callable[..., Any], add: Callable[[int], None]) -> Callable[..., Any]:
+    """The method, with what each call of it takes added."""
+
+    @wraps(method)
+    def call(*arguments: Any, **named: Any) -> Any:
+        began = perf_counter_ns()
+        try:
+            return method(*arguments, **named)
+        finally:
+            add(perf_counter_ns() - began)
+
+    return call

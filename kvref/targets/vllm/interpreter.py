@@ -1,14 +1,36 @@
-"""What an interpreter that has vLLM sees of this one: this project's source, and nothing else.
+"""A process in an interpreter that has vLLM: of this one it sees this project's source, and nothing else.
 
 Another release's packages may be laid over its own. The source is seen through a folder of links, since this interpreter's packages may lie beside it.
 """
 
 import os
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import invariants
 import kvref
 import spec
+from kvref.errors import UserError
+
+
+def started(
+    python: Path, module: str, environment: Mapping[str, str], errors: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """A module of ours at work there, over pipes. Raises UserError if the interpreter cannot be run."""
+    try:
+        return subprocess.Popen(  # noqa: S603 - the interpreter was chosen by the user
+            [str(python), "-P", "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            bufsize=0,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for this process, which ends the other one itself
+        )
+    except OSError as unable:
+        raise UserError(f"{python} cannot be run ({unable.strerror}): name an interpreter") from unable
 
 
 def variables(folder: Path, packages: Path | None = None) -> dict[str, str]:

@@ -36,7 +36,7 @@ def _view(manager: Any) -> View:
         prefix_map=picture_map(
             [
                 (key, list(holders) if isinstance(holders, Mapping) else [holders.block_id])
-                for key, holders in pool.cached_block_hash_to_block._cache.items()  # noqa: SLF001
+                for key, holders in pool.cached_block_hash_to_block._cache.items()  # noqa: SLF001 - the map has no other list
             ]
         ),
         tables=held,

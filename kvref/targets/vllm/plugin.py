@@ -37,9 +37,9 @@ def register() -> None:
 
 def _attach(variables: Mapping[str, str]) -> None:
     # vLLM's core takes a second to import, and other modules only when it is to be recorded.
-    from kvref.targets.vllm.attached import attach  # noqa: PLC0415
-    from kvref.targets.vllm.recorder import Recorder  # noqa: PLC0415
-    from kvref.targets.vllm.releases import CAPABILITIES  # noqa: PLC0415
+    from kvref.targets.vllm.attached import attach  # noqa: PLC0415 - see above
+    from kvref.targets.vllm.recorder import Recorder  # noqa: PLC0415 - see above
+    from kvref.targets.vllm.releases import CAPABILITIES  # noqa: PLC0415 - see above
 
     engine, tell = CAPABILITIES.release, logger.warning
     kept = Settings.of(variables) if RECORD in variables else None

@@ -286,7 +286,7 @@ class Recorder:
                 self._raised(ALLOCATE, error)
                 raise
             try:
-                length, computed = len(request._all_token_ids), request.num_computed_tokens  # noqa: SLF001
+                length, computed = len(request._all_token_ids), request.num_computed_tokens  # noqa: SLF001 - no view of it is made
                 if is_plain:
                     note((grew, request, length, computed, blocks, num_new_tokens, num_lookahead_tokens))
                 else:

@@ -9,11 +9,11 @@ from kvref.operations import (
     CrossGroup,
     Group,
     MambaGroup,
-    SinkGroup,
     SlidingGroup,
     SlidingMLAGroup,
 )
 from kvref.protocol import STEPS_IN_FLIGHT
+from kvref.reproducer.construction import spec_arguments
 from kvref.targets.vllm.release_api import ReleaseApi
 
 SPECS: Final = {
@@ -44,26 +44,9 @@ def environment_of(configuration: Configuration, release: ReleaseApi) -> str:
 def spec_of(at: int, group: Group, release: ReleaseApi) -> str:
     """The group at this index."""
     name = SPECS[kind_of(group)]
-    arguments = [f"block_size={group.block_size}"]
-    if isinstance(group, MambaGroup):
-        arguments += [f"shapes=(({group.heads}, 8),)", "dtypes=(torch.float16,)"]
-        if release.has("mamba_modes"):
-            arguments.append(f'mamba_cache_mode="{group.mode}"')
-        if group.speculative_blocks:
-            arguments.append(f"num_speculative_blocks={group.speculative_blocks}")
-    else:
-        arguments += [f"num_kv_heads={group.heads}", "head_size=8", "dtype=torch.float16"]
-    match group:
-        case SlidingGroup(window=window) | SlidingMLAGroup(window=window):
-            arguments.append(f"sliding_window={window}")
-        case SinkGroup(sink=sink):
-            arguments.append(f"sink_len={sink}")
-        case ChunkedGroup(chunk=chunk):
-            arguments.append(f"attention_chunk_size={chunk}")
-        case _:
-            pass
+    arguments = ", ".join(spec_arguments(group, "torch.float16", tells_mode=release.has("mamba_modes")))
     eagle = ", is_eagle_group=True" if group.eagle else ""
-    return f'KVCacheGroupSpec(\n    ["layer.{at}"], {name}({", ".join(arguments)}){eagle}\n),'
+    return f'KVCacheGroupSpec(\n    ["layer.{at}"], {name}({arguments}){eagle}\n),'
 
 
 def retention_of(configuration: Configuration, release: ReleaseApi) -> str:

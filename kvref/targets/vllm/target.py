@@ -5,7 +5,6 @@
 
 import os
 import signal
-import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -78,19 +77,11 @@ class VllmTarget:
         self._errors = (folder / "stderr").open("w+b")
         self._last_words = ""
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - the interpreter was chosen by the user
-                [str(python), "-P", "-m", "kvref.targets.vllm.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                bufsize=0,
-                env=variables,
-                start_new_session=True,  # Ctrl-C is for the campaign, which ends the worker itself
-            )
-        except OSError as unable:
+            self._process = interpreter.started(python, "kvref.targets.vllm.worker", variables, self._errors)
+        except UserError:
             self._errors.close()
             self._folder.cleanup()
-            raise UserError(f"{python} cannot be run ({unable.strerror}): name an interpreter") from unable
+            raise
         self._channel = Channel(self._process)
         self._turn = Lock()  # a finding is explained while the next batch may be running
         self._answer_seconds = answer_seconds

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -38,20 +37,8 @@ class SchedulerProcess:
         with ExitStack() as opened:
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="kvref-")))
             self._errors = opened.enter_context((folder / "stderr").open("w+b"))
-            try:
-                self._process = subprocess.Popen(  # noqa: S603 - the interpreter was chosen by the user
-                    [str(chosen), "-P", "-m", "kvref.targets.vllm.scheduler.record"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=self._errors,
-                    bufsize=0,
-                    env=interpreter.variables(folder, packages),
-                    start_new_session=True,
-                )
-            except OSError as unable:
-                raise UserError(
-                    f"{chosen} cannot be run ({unable.strerror}): name an interpreter"
-                ) from unable
+            module, variables = "kvref.targets.vllm.scheduler.record", interpreter.variables(folder, packages)
+            self._process = interpreter.started(chosen, module, variables, self._errors)
             opened.callback(self._end)
             self._opened = opened.pop_all()
         self._channel = Channel(self._process)

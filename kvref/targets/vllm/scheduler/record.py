@@ -27,9 +27,9 @@ def record(order: Order) -> Recording:
     """Serve a workload, and give what its manager was asked."""
     from vllm import __version__  # noqa: PLC0415 - costs seconds
 
-    from kvref.targets.vllm.attached import taped  # noqa: PLC0415
-    from kvref.targets.vllm.scheduler.engine import Engine  # noqa: PLC0415
-    from kvref.targets.vllm.scheduler.server import scheduler_for  # noqa: PLC0415
+    from kvref.targets.vllm.attached import taped  # noqa: PLC0415 - has vLLM
+    from kvref.targets.vllm.scheduler.engine import Engine  # noqa: PLC0415 - has vLLM
+    from kvref.targets.vllm.scheduler.server import scheduler_for  # noqa: PLC0415 - has vLLM
 
     workload, ended = order.workload, None
     with taped() as tapes, scheduler_for(workload) as scheduler:
@@ -54,7 +54,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    from kvref.targets.vllm.scheduler.server import prepare  # noqa: PLC0415
+    from kvref.targets.vllm.scheduler.server import prepare  # noqa: PLC0415 - prints, as vLLM does
 
     prepare()
     decoder = msgspec.msgpack.Decoder(Order)
