@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 
 from kvref.targets.vllm import environment
 from kvref.targets.vllm.target import VllmTarget
+from tests.command import kvref
+
+__all__ = ["kvref"]
 
 settings.register_profile("kvref", derandomize=True, deadline=None)
 settings.load_profile("kvref")

@@ -4,8 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from kvref import cli
 from kvref.cli import common
 from kvref.errors import UserError
 from kvref.fuzz.campaign import Report, Settings
@@ -33,6 +31,7 @@ from kvref.operations import (
 from kvref.targets import named
 from kvref.targets.base import CaseResult
 from kvref.targets.deviations import Catalogue, Deviation, Verdict
+from tests.command import Ended, Kvref
 from tests.fuzz.faults import FaultyTarget, FreesInReverse
 
 FULL = Configuration((FullGroup(4),), 9, 64, 4, 4)
@@ -44,42 +43,6 @@ STEPS: tuple[Operation, ...] = (
     NewStep(),
     Free("r"),
 )
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: object
-    out: str
-    err: str
-
-    @property
-    def refused(self) -> str:
-        """The one line that bad input is told in."""
-        assert self.code == 2
-        (line,) = self.err.splitlines()
-        assert line.startswith("kvref: ")
-        return line
-
-
-Kvref = Callable[..., Ended]
-
-
-@pytest.fixture
-def kvref(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Kvref:
-    """Runs the command in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["kvref", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return Ended(ended.value.code, said.out, said.err)
-
-    return run
 
 
 def command(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:

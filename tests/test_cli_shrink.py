@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from kvref.replay import read_trace
+from tests.command import Kvref
 from tests.fuzz.faults import FaultyTarget, FreesInReverse
-from tests.test_cli import STEPS, Kvref, faulty, installed, kvref, written
+from tests.test_cli import STEPS, faulty, installed, written
 
-__all__ = ["faulty", "kvref"]
+__all__ = ["faulty"]
 
 SMALL = 5
 

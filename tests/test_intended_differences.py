@@ -19,10 +19,10 @@ from kvref.targets.deviations import Situation
 from kvref.targets.inprocess import InProcessTarget
 from kvref.targets.picture import Opener
 from kvref.targets.reference import ReferenceSession, ReferenceTarget
+from tests.command import Kvref
 from tests.dataplane.faults import told
 from tests.fuzz.faults import CountsAQueryTooMany, FaultyTarget, FreesInReverse
-from tests.test_cli import FULL, STEPS, Kvref, written
-from tests.test_cli import kvref as kvref  # noqa: PLC0414 - a fixture
+from tests.test_cli import FULL, STEPS, written
 
 PAGE = (Path(__file__).parents[1] / "docs" / "known.md").read_text()
 CASES = ("--cases", 20)

@@ -13,11 +13,9 @@ from kvref.targets.inprocess import InProcessTarget
 from kvref.targets.optimized import OptimizedSession
 from kvref.zoo.cases import asked
 from kvref.zoo.catalogue import bug_called
+from tests.command import Kvref
 from tests.fuzz.faults import FaultyTarget
-from tests.test_cli import Kvref, kvref
 from tests.test_replay_safe import FULL, REFERENCE, STEPS, TRACE
-
-__all__ = ["kvref"]
 
 LEAVES = Trace(FULL, (*STEPS[:5], Free("a")))
 

@@ -25,10 +25,8 @@ from kvref.operations import (
 from kvref.replay_safe import replay_safe
 from kvref.targets.inprocess import InProcessTarget
 from kvref.targets.reference import ReferenceSession, ReferenceTarget
+from tests.command import Kvref
 from tests.fuzz.faults import FaultyTarget
-from tests.test_cli import Kvref, kvref
-
-__all__ = ["kvref"]
 
 FULL = Configuration((FullGroup(4),), 9, 64, 4, 4)
 STEPS: tuple[Operation, ...] = (

@@ -10,8 +10,7 @@ from kvref.check.page import Results
 from kvref.targets import named
 from kvref.targets.inprocess import InProcessTarget
 from tests.check.test_explore import _ForgetsToQueue
-from tests.test_cli import Kvref
-from tests.test_cli import kvref as kvref  # noqa: PLC0414 - a fixture
+from tests.command import Kvref
 
 SMALL = ("--letters", 1, "--no-by-hand")
 

@@ -6,13 +6,12 @@ import pytest
 
 from kvref.cli import common
 from kvref.targets import named, vllm
+from tests.command import Kvref
 from tests.explain.stories import STEPS
 from tests.fuzz.faults import FaultyTarget, FreesInReverse
-from tests.test_cli import Kvref, installed, kvref, written
+from tests.test_cli import installed, written
 
 TRACES = Path(vllm.__file__).parent / "traces"
-
-__all__ = ["kvref"]
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from kvref.record.told import Told
 from kvref.targets.base import run_case
 from kvref.targets.picture import Opener
 from kvref.targets.reference import ReferenceSession
+from tests.command import Kvref
 from tests.fuzz.faults import FreesInReverse
 from tests.record.made import answered, drawn, entries_of, write
-from tests.test_cli import Kvref
 
 
 def replay_of(trace: Trace, opener: Opener, every: int) -> Replay:

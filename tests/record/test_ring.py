@@ -15,8 +15,8 @@ from kvref.record.restored import FollowingSession
 from kvref.record.settings import Settings
 from kvref.record.told import Names, Resumed, told
 from kvref.record.writer import Writer
+from tests.command import Kvref
 from tests.record.made import anew, header_of, identified, resuming
-from tests.test_cli import Kvref
 
 SMALL = 1500
 PARTS = 3

@@ -21,9 +21,9 @@ from kvref.operations import (
 )
 from kvref.record import entries as e
 from kvref.record.shadow import SUMMARY, Shadow, Summary, follow
+from tests.command import Kvref
 from tests.record.made import entries_of, header_of, write
 from tests.record.test_shadow import stream
-from tests.test_cli import Kvref
 
 CONFIGURATION = Configuration((FullGroup(4),), 9, 64, 4, 4)
 

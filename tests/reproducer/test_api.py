@@ -17,11 +17,10 @@ from kvref.operations import Allocate, Configuration, Evict, FullGroup, NewReque
 from kvref.reproducer.api import api_reproducer
 from kvref.targets.optimized import OptimizedSession
 from kvref.targets.reference import ReferenceSession
+from tests.command import Kvref
 from tests.fuzz.test_shrink_exact import ENDLESS, Recorder, first_finding
 from tests.optimized.faults import FAULTS
-from tests.test_cli import STEPS, Kvref, kvref, written
-
-__all__ = ["kvref"]
+from tests.test_cli import STEPS, written
 
 REFERENCE = "kvref.reference:KVCacheManager"
 OPTIMIZED = "kvref.optimized:KVCacheManager"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import Kvref
 from tests.fuzz.faults import FaultyTarget, FreesInReverse, RefusesWindows
-from tests.test_cli import Kvref, installed
-from tests.test_cli import kvref as kvref  # noqa: PLC0414 - a fixture
+from tests.test_cli import installed
 from tests.test_cli import written as trace_written
 from tests.vectors.suites import COMMITTED, small, written
 

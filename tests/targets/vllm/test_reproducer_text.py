@@ -10,9 +10,7 @@ from kvref.operations import Allocate
 from kvref.replay import read_trace
 from kvref.targets import vllm
 from kvref.targets.vllm.reproducer import reproducer
-from tests.test_cli import Kvref, kvref
-
-__all__ = ["kvref"]
+from tests.command import Kvref
 
 TRACES = Path(str(vllm.__file__)).parent / "traces"
 
