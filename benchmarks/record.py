@@ -118,6 +118,8 @@ class Timed:
     def __init__(self, manager: Any) -> None:
         self.each: list[int] = []
         """Nanoseconds of every call, the clock's own included."""
+        self.names: list[str] = []
+        """Of the same calls, the methods'."""
         self.clock = min(self._read() for _ in range(2000))
         self.wrap(manager, self.METHODS)
 
@@ -125,14 +127,14 @@ class Timed:
         """Time these methods, too, as far as there are any."""
         for name in names:
             if hasattr(owner, name):
-                setattr(owner, name, self._around(getattr(owner, name)))
+                setattr(owner, name, self._around(name, getattr(owner, name)))
 
     def _read(self) -> int:
         began = time.perf_counter_ns()
         return time.perf_counter_ns() - began
 
-    def _around(self, method: Any) -> Any:
-        note = self.each.append
+    def _around(self, name: str, method: Any) -> Any:
+        note, called = self.each.append, self.names.append
 
         def call(*arguments: Any, **named: Any) -> Any:
             began = time.perf_counter_ns()
@@ -140,6 +142,7 @@ class Timed:
                 return method(*arguments, **named)
             finally:
                 note(time.perf_counter_ns() - began)
+                called(name)
 
         return call
 

@@ -3,43 +3,53 @@
 Noting is one append to a queue; all else waits for the other thread.
 """
 
-from collections import deque
+import os
 from collections.abc import Callable
 from threading import Lock
-from typing import Any, final
+from types import ModuleType
+from typing import Any, Final, final
+
+from kvref.record import taps
+
+TAPS: Final = "KVREF_TAPS"
+"""`plain`: not even where native ones are there."""
+
+
+def native() -> ModuleType | None:
+    """The native taps, if `make compile` has made them for this interpreter."""
+    if os.environ.get(TAPS) == "plain":
+        return None
+    try:
+        from kvref.record import native_taps  # noqa: PLC0415 - it need not be there
+    except ImportError:
+        return None
+    return native_taps
 
 
 @final
 class Notes:
-    """Notes in order: one thread calls `note`, another takes entries. `make` turns some notes into entries."""
+    """Notes in order: one thread calls `note`, another takes entries. `make` turns some notes into entries.
 
-    def __init__(self) -> None:
-        self._noted: deque[Any] = deque()
-        self._made: deque[Any] = deque()
-        self._making = Lock()
-        self.note: Callable[[Any], None] = self._noted.append
+    `taps` are the functions that note calls; with none named, native ones if there are any.
+    """
+
+    def __init__(self, own: ModuleType | None = None) -> None:
+        self.taps: Any = own or native() or taps
+        self.queue: Any = self.taps.Queue()
+        self.making = Lock()
+        """Held while entries are made: who holds it knows that none are."""
+        self.note: Callable[[tuple[Any, ...]], None] = self.queue.append
         self.make: Callable[[list[Any]], list[Any]] = list
 
     def __len__(self) -> int:
-        return len(self._noted) + len(self._made)
+        return len(self.queue)
 
     def take(self, most: int) -> list[Any]:
         """The entries of the oldest notes, of at most so many."""
-        with self._making:
-            if self._made:
-                return _first(self._made, most)
-            return self.make(_first(self._noted, most))
-
-    def settle(self) -> None:
-        """Make entries of all that was noted, now: what it tells of is about to change."""
-        with self._making:
-            self._made += self.make(_first(self._noted, len(self._noted)))
+        with self.making:
+            next_one = self.queue.popleft
+            return self.make([next_one() for _ in range(min(most, len(self.queue)))])
 
     def clear(self) -> None:
         """Throw all away."""
-        self._noted.clear()
-        self._made.clear()
-
-
-def _first(queue: deque[Any], most: int) -> list[Any]:
-    return [queue.popleft() for _ in range(min(most, len(queue)))]
+        self.queue.clear()

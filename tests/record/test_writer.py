@@ -83,7 +83,7 @@ def test_a_disk_takes_as_many_entries_as_it_has_room_for(room: int) -> None:
     lines: list[str] = []
     sink = Room(room)
     writer = Writer(sink, lines.append)
-    writer.notes._noted.extend([(6, number, True) for number in range(100)])
+    writer.notes.queue.extend([(6, number, True) for number in range(100)])
     until(lambda: lines)
     assert sink.taken == [Release(number, gone=True) for number in range(len(sink.taken))]
     assert sink.room < 1 + len(msgspec.msgpack.encode((6, 0, True)))
@@ -99,7 +99,7 @@ def test_a_full_disk_leaves_whole_frames_and_perhaps_a_torn_one(tmp_path: Path, 
         resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, hard))
         writer = Writer(file, lines.append)
         names = [f"{number:x}" * 40 for number in range(1000)]
-        writer.notes._noted.extend([(18, name, "allocate_slots") for name in names])
+        writer.notes.queue.extend([(18, name, "allocate_slots") for name in names])
         until(lambda: lines)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -124,7 +124,7 @@ def test_more_than_can_be_written_ends_the_recording(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("kvref.record.writer.MOST_WAITING", 100)
     lines: list[str] = []
     writer = Writer(Hanging(), lines.append)
-    writer.notes._noted.extend([(11,)] * 1000)
+    writer.notes.queue.extend([(11,)] * 1000)
     until(lambda: lines)
     assert lines == ["kvref: recording has ended, the engine goes on: 100 calls are waiting to be written"]
 

@@ -57,9 +57,11 @@ def attach(opening: Opening) -> Callable[[], None]:
         recorders = recorders_of(self.kv_cache_manager)
         for recorder in recorders:
             recorder.continues(session)
-        continue_session(self, session, *rest, **named)
-        for recorder in recorders:
-            recorder.continued(session)
+        try:
+            continue_session(self, session, *rest, **named)
+        finally:
+            for recorder in recorders:
+                recorder.continued(session)
 
     KVCacheManager.__init__ = built
     Scheduler.update_from_output = updated

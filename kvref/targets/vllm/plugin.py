@@ -50,7 +50,7 @@ def _attach(variables: Mapping[str, str]) -> None:
 
         def resumes(name: str) -> Callable[[], None]:
             def resume() -> None:
-                recorders[name].is_to_resume = True
+                recorders[name].is_to_resume()
 
             return resume
 

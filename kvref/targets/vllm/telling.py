@@ -2,20 +2,22 @@
 
 A note is one of the methods here, and what it is given: a request, how many tokens it had at that time, and
 what a call was asked and returned. Tokens that have come since a request was last told of are told first: they
-are read now, which is right as tokens are only appended; where they are replaced, all notes are settled before.
+are read now, which is right as tokens are only appended; where they are replaced, a copy of what was is read.
 """
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from invariants.view import View
 from kvref.operations import Configuration, Item
 from kvref.record.entries import Content
-from kvref.record.told import RECORDER
+from kvref.record.told import ALLOCATE, RECORDER
 from kvref.targets.session import stats_of
 from kvref.targets.vllm.contents import Contents, Identities, snapshot_entry
 
 ARRIVE, APPEND, CONTINUE, LOOK_UP, GROW, ADMIT, RELEASE, CACHE, SKIP, EVICTED, WAS_RESET = range(11)
+STEP_BEGINS, STEP_HAS_RUN = 11, 12
 EVENTS_TAKEN, NEW_IDS_TAKEN, STATS_TAKEN, PREFIX_ASKED, TABLES_ASKED, RAISED = range(13, 19)
 RESUMES, SAMPLED, COST = range(20, 23)
 
@@ -35,20 +37,44 @@ class Book:
         self.prompt = 0
 
 
+class Before:
+    """What is told of a session, as it was before its next input. Hashes stay, since more are only appended."""
+
+    __slots__ = (
+        *("_all_token_ids", "block_hashes", "cache_salt", "lora_request", "mm_features", "num_computed_tokens"),
+        *("num_prompt_tokens", "prompt_embeds", "request_id", "skip_reading_prefix_cache"),
+    )
+
+    def __init__(self, session: Any) -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(session, name, None))
+        self._all_token_ids = session._all_token_ids.copy()  # noqa: SLF001 - no view of it is made
+        self.mm_features = list(session.mm_features or ())
+
+
 class Telling:
     """Makes entries, in the order of the notes. `fails` is called with a defect of ours, which ends them.
 
-    With `blocks`, block ids are told.
+    `parameters` has the names of methods' parameters. With `blocks`, block ids are told.
     """
 
     def __init__(
-        self, configuration: Configuration, tokens: Content, fails: Callable[[str], object], *, blocks: bool
+        self,
+        configuration: Configuration,
+        tokens: Content,
+        fails: Callable[[str], object],
+        parameters: Mapping[str, Sequence[str]],
+        *,
+        blocks: bool,
     ) -> None:
         self._identities = Identities(configuration)
         self._contents = Contents(tokens, configuration.hash_block_size, self._identities)
         self._fails = fails
+        self._parameters = parameters
         self._blocks = blocks
         self._books: dict[str, Book] = {}
+        self._before: dict[int, deque[Any]] = {}
+        """By the identity of a session: copies of it before each next input that is not told of yet."""
         self._arrived = 0
         self._looked_up: Any = None
         self._has_failed = False
@@ -93,15 +119,15 @@ class Telling:
             self._changed(book, length)
         return book.number
 
-    def sampled(self, requests: list[Any], lengths: list[int]) -> None:
-        """These requests are so long behind a step.
+    def sampled(self, *noted: Any) -> None:
+        """These requests are so long behind a step: requests first, then lengths.
 
         Most have sampled one token, and no block has become full: these are told together.
         """
-        keeps, size = self._contents.keeps, self._contents.hash_block_size
+        keeps, size, half = self._contents.keeps, self._contents.hash_block_size, len(noted) // 2
         numbers: list[int] = []
         tokens: list[int] = []
-        for request, length in zip(requests, lengths, strict=True):
+        for request, length in zip(noted[:half], noted[half:], strict=True):
             book = self._books.get(request.request_id)
             if book is None or book.request is not request or length == book.length:
                 continue
@@ -109,17 +135,32 @@ class Telling:
                 book.length = length
                 numbers.append(book.number)
                 if keeps:
-                    tokens.append(request._all_token_ids[length - 1])  # noqa: SLF001 - a view would cost more
+                    tokens.append(self._as_it_was(request)._all_token_ids[length - 1])  # noqa: SLF001 - a view would cost more
             else:
                 self._changed(book, length)
         if numbers:
             self._add((SAMPLED, numbers, tokens))
 
+    def continues(self, session: Any) -> None:
+        """A session's tokens are about to be replaced: keep what they are now.
+
+        Called by the engine's thread, while no entries are made.
+        """
+        self._before.setdefault(id(session), deque()).append(Before(session))
+
     def continued(self, session: Any, computed: int, length: int) -> None:
         """A streaming session's tokens were replaced from `computed` on, as far as it had so many [Q-71]."""
+        before = self._before.get(id(session))
+        if before is not None:
+            before.popleft()
+            if not before:
+                del self._before[id(session)]
+        self._continued(session, computed, length)
+
+    def _continued(self, session: Any, computed: int, length: int) -> None:
         book = self._books.get(session.request_id)
         if book is not None:
-            kept = min(computed, book.length)
+            kept, session = min(computed, book.length), self._as_it_was(session)
             items = _items(session.mm_features, first=kept) if self._contents.keeps else ()
             self._add((CONTINUE, book.number, kept, self._contents.told(session, kept, length), items))
             book.length, book.prompt = length, session.num_prompt_tokens
@@ -136,98 +177,124 @@ class Telling:
         live = [self._books[name].number for name in view.tables]
         self._add(snapshot_entry(view, live, self._identities))
 
+    def step_begins(self, _: None) -> None:
+        """A step begins."""
+        self._add((STEP_BEGINS,))
+
     def reset(self, done: Any) -> None:
         """A reset, and whether it was done."""
         self._add((WAS_RESET, bool(done)))
 
-    def events_taken(self, events: Sequence[Any]) -> None:
-        """Events were taken."""
-        self._add((EVENTS_TAKEN, len(events)))
+    def events_taken(self, count: int) -> None:
+        """So many events were taken."""
+        self._add((EVENTS_TAKEN, count))
 
-    def new_ids_taken(self, ids: list[int]) -> None:
+    def new_ids_taken(self, ids: list[int] | None) -> None:
         """The ids of new blocks were taken."""
-        self._add((NEW_IDS_TAKEN, ids if self._blocks else None))
+        self._add((NEW_IDS_TAKEN, ids))
 
     def stats_taken(self, stats: Any) -> None:
         """Statistics were taken."""
         self._add((STATS_TAKEN, stats_of(stats)))
 
-    def evicted(self, blocks: tuple[int, ...]) -> None:
+    # Calls with arguments: what is kept of the result, then of the request, arguments, and those by name
+
+    def evicted(self, _: None, *given: Any) -> None:
         """Blocks were evicted by hand."""
+        (blocks,) = self._given("evict_blocks", *given)
         self._add((EVICTED, sorted(blocks)))
 
-    def looked_up(self, request: Any, length: int, preemptions: int, hit: int, found: Rows | None) -> None:
-        """A lookup, and what it found."""
+    def looked_up(self, found: Any, length: int, preemptions: int, *given: Any) -> None:
+        """A lookup, and what it found: a hit, or a hit and blocks."""
+        (request,) = self._given("get_computed_blocks", *given)
         self._looked_up = request
-        self._add((LOOK_UP, self.saw(request, length), preemptions, hit, self._ids(found)))
+        hit, rows = (found[0], found[1:]) if self._blocks else (found, None)
+        self._add((LOOK_UP, self.saw(request, length), preemptions, hit, self._ids(rows)))
 
-    def grew(self, request: Any, length: int, computed: int, appended: Any, new: int, lookahead: int) -> None:
-        """An allocation for a running request: most calls. `appended` is as it was returned."""
-        granted = appended is not None
-        ids = self._ids(appended.blocks if granted else None)
-        self._add((GROW, self.saw(request, length), computed, new, lookahead, granted, ids))
-        self._looked_up = None
-
-    def admitted(
+    def allocated(
         self,
-        request: Any,
+        appended: Any,
         length: int,
         computed: int,
-        appended: Any,
-        new: int,
-        lookahead: int,
-        hit: int,
-        options: tuple[str, ...],
-        more: tuple[Any, ...],
-        rest: dict[str, Any],
+        arguments: tuple[Any, ...],
+        named: dict[str, Any],
     ) -> None:
-        """Any other allocation; `more` are the first of its `options`, and `rest` others."""
-        given = rest | dict(zip(options, more, strict=False))
-        granted = appended is not None
-        uses = hit if hit or self._looked_up is request else None
-        self._looked_up = None
-        number, ids = self.saw(request, length), self._ids(appended.blocks if granted else None)
-        self._add(
-            (
-                ADMIT,
-                *(number, computed, new, lookahead, granted, ids, uses),
-                given.get("num_external_computed_tokens", 0),
-                given.get("delay_cache_blocks", False),
-                given.get("num_encoder_tokens", 0),
-                given.get("full_sequence_must_fit", False),
-                given.get("reserved_blocks", 0),
-            )
-        )
+        """An allocation, and what was appended, or whether anything was.
 
-    def freed(self, request: Any, length: int, gone: bool) -> None:
-        """A request was freed; `gone` if it will not come again."""
+        What a running request asks, most calls, is told in fewer words.
+        """
+        given = dict(zip(self._parameters[ALLOCATE], arguments, strict=False), **named)
+        request, new = given.pop("request"), given.pop("num_new_tokens")
+        hit, found = given.pop("num_new_computed_tokens", 0), given.pop("new_computed_blocks", None)
+        lookahead = given.pop("num_lookahead_tokens", 0)
+        granted = appended is not None if self._blocks else bool(appended)
+        ids = self._ids(appended.blocks if granted and self._blocks else None)
+        number = self.saw(request, length)
+        told = number, computed, new, lookahead, granted, ids
+        if found is None and not given:
+            self._add((GROW, *told))
+        else:
+            self._add(
+                (
+                    ADMIT,
+                    *told,
+                    hit if hit or self._looked_up is request else None,
+                    given.get("num_external_computed_tokens", 0),
+                    given.get("delay_cache_blocks", False),
+                    given.get("num_encoder_tokens", 0),
+                    given.get("full_sequence_must_fit", False),
+                    given.get("reserved_blocks", 0),
+                )
+            )
+        self._looked_up = None
+
+    def freed(self, _: None, length: int, status: Any, *given: Any) -> None:
+        """A request was freed; it will not come again if it is finished."""
+        (request,) = self._given("free", *given)
+        gone = type(status).is_finished(status)
         self._add((RELEASE, self.saw(request, length), gone))
         if gone:
             del self._books[request.request_id]
 
-    def cached(self, request: Any, length: int, tokens: int) -> None:
+    def cached(self, _: None, length: int, __: None, *given: Any) -> None:
         """So many tokens were cached."""
+        request, tokens = self._given("cache_blocks", *given)
         self._add((CACHE, self.saw(request, length), tokens))
 
-    def skipped(self, name: str, computed: int) -> None:
+    def skipped(self, _: None, *given: Any) -> None:
         """Blocks that so many computed tokens leave behind were released."""
+        name, computed = self._given("remove_skipped_blocks", *given)[:2]
         if name in self._books:
             self._add((SKIP, self._books[name].number, computed))
 
-    def prefix_asked(self, name: str, counts: Sequence[int]) -> None:
+    def prefix_asked(self, counts: Sequence[int], *given: Any) -> None:
         """What is common to all was asked."""
+        (name,) = self._given("get_num_common_prefix_blocks", *given)
         if name in self._books:
             self._add((PREFIX_ASKED, self._books[name].number, counts))
 
-    def tables_asked(self, name: str, tables: Rows | None) -> None:
+    def tables_asked(self, tables: Rows | None, *given: Any) -> None:
         """A request's tables were asked."""
+        (name,) = self._given("get_blocks", *given)
         if name in self._books:
             self._add((TABLES_ASKED, self._books[name].number, self._ids(tables)))
 
+    def _given(self, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Sequence[Any]:
+        """What a method was given, in the order of its parameters."""
+        if not named:
+            return arguments
+        given = dict(zip(self._parameters[method], arguments, strict=False), **named)
+        return [given[name] for name in self._parameters[method] if name in given]
+
     # What it leads to
 
+    def _as_it_was(self, request: Any) -> Any:
+        """A request, or a copy of it as it was before its next input, of which is still to be told."""
+        before = self._before.get(id(request)) if self._before else None
+        return before[0] if before else request
+
     def _tell_arrival(self, book: Book, length: int) -> None:
-        request = book.request
+        request = self._as_it_was(book.request)
         more: tuple[Any, ...] = (None, None, ())
         if self._contents.keeps:
             lora = request.lora_request
@@ -238,12 +305,12 @@ class Telling:
         self._add((ARRIVE, book.number, request.request_id, tokens, skips, *more, book.prompt))
 
     def _changed(self, book: Book, length: int) -> None:
-        request = book.request
+        request = self._as_it_was(book.request)
         if request.num_prompt_tokens == book.prompt and length > book.length:
             self._add((APPEND, book.number, self._contents.told(request, book.length, length)))
             book.length = length
         else:
-            self.continued(request, request.num_computed_tokens, length)
+            self._continued(book.request, request.num_computed_tokens, length)
 
     def _ids(self, rows: Rows | None) -> list[list[int]] | None:
         if rows is None or not self._blocks:
