@@ -2,12 +2,13 @@
 
 Each workload is served several times, recorded in some way or not, each way in a process of its own: an
 interpreter adapts to the objects that it meets. As all that is done is the same each time, every call is timed,
-and of its turns the shortest counts: what else the machine does falls out. Costs are what the engine's thread
-does more, as shares of what the manager's methods take alone.
+and of its turns the shortest counts: what else the machine does falls out. There are several rounds of all
+ways, since a machine may be slower for a while. Costs are what the engine's thread does more, as shares of what
+the manager's methods take alone.
 
 A second table tells the same by method, in microseconds a call, of all workloads together.
 
-    python benchmarks/record_workloads.py [--turns 5] [--seeds 1] [--way calls ...]
+    python benchmarks/record_workloads.py [--turns 3] [--rounds 3] [--plain] [--way calls ...]
 """
 
 import argparse
@@ -25,6 +26,7 @@ from typing import Any, Final
 
 from record import INSIDE, RELEASE, Recording, Timed
 
+from kvref.record.notes import TAPS
 from kvref.record.settings import Settings
 from kvref.scheduler.workload import Workload
 from kvref.scheduler.workloads import WORKLOADS
@@ -49,25 +51,40 @@ SORTS: Final[dict[str, Callable[[Workload], bool]]] = {
     "streaming sessions": lambda one: one.sessions > 0,
 }
 
-Seconds = dict[str, dict[str, dict[str, float]]]
+Shortest = dict[str, list[tuple[str, int]]]
+"""By workload, every call: its method, and nanoseconds."""
+
+Seconds = dict[str, dict[str, Counter[str]]]
 """By way, workload and method."""
 
 
 def outside(arguments: argparse.Namespace, words: list[str]) -> None:
-    """Run this file in the interpreter that has vLLM, once a way, and print its tables."""
+    """Run this file in the interpreter that has vLLM, once a way and round, and print its tables."""
     from kvref.targets.vllm import environment, interpreter  # noqa: PLC0415 - not inside
 
     python = environment.python_for(RELEASE, progress=print)
-    measured: Seconds = {}
+    shortest: dict[str, Shortest] = {}
+    for turn in range(arguments.rounds):
+        for way in [ALONE, *(arguments.way or [way for way in WAYS if way != ALONE])]:
+            with tempfile.TemporaryDirectory(prefix="kvref-") as folder:
+                variables = interpreter.variables(Path(folder)) | {INSIDE: way}
+                if arguments.plain:
+                    variables[TAPS] = "plain"
+                command = [str(python), __file__, *words]
+                told = subprocess.run(command, env=variables, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
+            found: Shortest = json.loads(told.stdout.splitlines()[-1])
+            shortest[way] = {
+                name: [min(pair) for pair in zip(calls, shortest.get(way, found)[name], strict=True)]
+                for name, calls in found.items()
+            }
+            print(f"round {turn + 1}: {way}", file=sys.stderr, flush=True)
+    measured: Seconds = defaultdict(lambda: defaultdict(Counter))
     calls: Counter[str] = Counter()
-    for way in [ALONE, *(arguments.way or [way for way in WAYS if way != ALONE])]:
-        with tempfile.TemporaryDirectory(prefix="kvref-") as folder:
-            variables = interpreter.variables(Path(folder)) | {INSIDE: way}
-            command = [str(python), __file__, *words]
-            told = subprocess.run(command, env=variables, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
-        measured[way], counted = json.loads(told.stdout.splitlines()[-1])
-        calls |= Counter(counted)
-        print(way, file=sys.stderr, flush=True)
+    for way, of in shortest.items():
+        for name, each in of.items():
+            for method, nanoseconds in each:
+                measured[way][name][method] += nanoseconds / 1e9
+        calls |= Counter(f"{name} {method}" for name, each in of.items() for method, _ in each)
     print("\n".join([*by_sort(measured, calls), "", *by_method(measured, calls)]))
 
 
@@ -87,9 +104,7 @@ def by_sort(measured: Seconds, calls: Mapping[str, int]) -> Iterator[str]:
 def by_method(measured: Seconds, calls: Mapping[str, int]) -> Iterator[str]:
     """Costs by method as Markdown: microseconds alone, and more in each way; the share of all that it takes more."""
     ways = [way for way in measured if way != ALONE]
-    took: dict[str, Counter[str]] = {
-        way: sum((Counter(one) for one in of.values()), Counter()) for way, of in measured.items()
-    }
+    took = {way: sum(of.values(), Counter[str]()) for way, of in measured.items()}
     made: Counter[str] = Counter()
     for name, count in calls.items():
         made[name.rpartition(" ")[2]] += count
@@ -109,29 +124,25 @@ def inside(arguments: argparse.Namespace, way: str) -> None:
     prepare()
     gc.freeze()  # as vLLM's engine does
     recording, settings = Recording(), WAYS[way]
-    measured: dict[str, Counter[str]] = defaultdict(Counter)
-    calls: Counter[str] = Counter()
+    measured: Shortest = {}
     with tempfile.TemporaryDirectory(prefix="kvref-") as folder:
         for workload in WORKLOADS:
             with schedulers_for(workload) as build:
-                for seed in range(arguments.seeds):
-                    shortest: list[int] = []
-                    for turn in range(arguments.turns):
-                        path = Path(folder) / f"{workload.name}-{seed}-{turn}"
-                        recording.settings = None if settings is None else Settings(path, **settings)
-                        timed = served(workload, seed, build())
-                        if settings is not None:
-                            recording.writers.pop(path).close()
-                        each = timed.each
-                        shortest = [min(pair) for pair in zip(shortest or each, each, strict=True)]
-                    for method, nanoseconds in zip(timed.names, shortest, strict=True):
-                        measured[workload.name][method] += nanoseconds - timed.clock
-                        calls[f"{workload.name} {method}"] += 1
-    seconds = {name: {method: of / 1e9 for method, of in one.items()} for name, one in measured.items()}
-    print(json.dumps([seconds, calls]))
+                for turn in range(arguments.turns):
+                    path = Path(folder) / f"{workload.name}-{turn}"
+                    recording.settings = None if settings is None else Settings(path, **settings)
+                    timed = served(workload, build())
+                    if settings is not None:
+                        recording.writers.pop(path).close()
+                    each = [
+                        (name, took - timed.clock) for name, took in zip(timed.names, timed.each, strict=True)
+                    ]
+                    before = measured.get(workload.name, each)
+                    measured[workload.name] = [min(pair) for pair in zip(before, each, strict=True)]
+    print(json.dumps(measured))
 
 
-def served(workload: Workload, seed: int, scheduler: Any) -> Timed:
+def served(workload: Workload, scheduler: Any) -> Timed:
     """Serve a workload once; how long each call took, and what a recorder does at the end of a step."""
     from kvref.targets.vllm.recorder import recorders_of  # noqa: PLC0415 - it imports vLLM
     from kvref.targets.vllm.scheduler.engine import Engine  # noqa: PLC0415 - it imports vLLM
@@ -140,7 +151,7 @@ def served(workload: Workload, seed: int, scheduler: Any) -> Timed:
     timed = Timed(manager)
     for recorder in recorders_of(manager):
         timed.wrap(recorder, ("step_has_run", "sampled", "continues", "continued"))
-    engine = Engine(workload, seed, scheduler)
+    engine = Engine(workload, 0, scheduler)
     gc.collect()
     with suppress(Exception):  # some workloads are there to show that vLLM's own scheduler raises
         engine.run()
@@ -149,8 +160,9 @@ def served(workload: Workload, seed: int, scheduler: Any) -> Timed:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--turns", type=int, default=3, help="of each workload in a process")
+    parser.add_argument("--rounds", type=int, default=3, help="of all ways, a process each")
+    parser.add_argument("--plain", action="store_true", help="without native taps, even where there are any")
     parser.add_argument("--way", action="append", choices=[way for way in WAYS if way != ALONE])
     parsed = parser.parse_args()
     inside(parsed, os.environ[INSIDE]) if INSIDE in os.environ else outside(parsed, sys.argv[1:])
