@@ -77,7 +77,7 @@ test-symbolic: $(VENV)/.ready
 bench: $(VENV)/.ready
 	@$(BIN)/kvref bench $(BENCH)
 
-# The optimized manager as native modules, for this interpreter; needs a C compiler.
+# The optimized manager and a recorder's taps as native modules, for this interpreter; needs a C compiler.
 compile: $(VENV)/.ready
 	@$(BIN)/python tools/compile.py
 
@@ -103,4 +103,4 @@ $(SUITE)/.ready: tools/set_up.py requirements-suite.txt pyproject.toml
 	@$(PYTHON) tools/set_up.py $(SUITE) requirements-suite.txt
 
 clean:
-	@rm -rf $(VENV) $(SUITE) kvref/compiled .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(SUITE) kvref/compiled kvref/record/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis

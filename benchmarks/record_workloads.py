@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,7 +54,7 @@ SORTS: Final[dict[str, Callable[[Workload], bool]]] = {
 Shortest = dict[str, list[tuple[str, int]]]
 """By workload, every call: its method, and nanoseconds."""
 
-Seconds = dict[str, dict[str, Counter[str]]]
+Nanoseconds = dict[str, dict[str, Counter[str]]]
 """By way, workload and method."""
 
 
@@ -78,17 +78,17 @@ def outside(arguments: argparse.Namespace, words: list[str]) -> None:
                 for name, calls in found.items()
             }
             print(f"round {turn + 1}: {way}", file=sys.stderr, flush=True)
-    measured: Seconds = defaultdict(lambda: defaultdict(Counter))
+    measured: Nanoseconds = defaultdict(lambda: defaultdict(Counter))
     calls: Counter[str] = Counter()
     for way, of in shortest.items():
         for name, each in of.items():
             for method, nanoseconds in each:
-                measured[way][name][method] += nanoseconds / 1e9
+                measured[way][name][method] += nanoseconds
         calls |= Counter(f"{name} {method}" for name, each in of.items() for method, _ in each)
     print("\n".join([*by_sort(measured, calls), "", *by_method(measured, calls)]))
 
 
-def by_sort(measured: Seconds, calls: Mapping[str, int]) -> Iterator[str]:
+def by_sort(measured: Nanoseconds, calls: Mapping[str, int]) -> Iterator[str]:
     """Costs by sort of workload as Markdown: a line a sort, a column a way."""
     ways = [way for way in measured if way != ALONE]
     yield f"| workloads | manager alone, µs a call | {' | '.join(ways)} |"
@@ -98,10 +98,10 @@ def by_sort(measured: Seconds, calls: Mapping[str, int]) -> Iterator[str]:
         took = {way: sum(sum(of[name].values()) for name in names) for way, of in measured.items()}
         made = sum(calls[f"{name} {method}"] for name in names for method in measured[ALONE][name])
         row = " | ".join(f"{took[way] / took[ALONE] - 1:+.1%}" for way in ways)
-        yield f"| {sort} ({len(names)}) | {took[ALONE] / made * 1e6:.1f} | {row} |"
+        yield f"| {sort} ({len(names)}) | {took[ALONE] / made / 1e3:.1f} | {row} |"
 
 
-def by_method(measured: Seconds, calls: Mapping[str, int]) -> Iterator[str]:
+def by_method(measured: Nanoseconds, calls: Mapping[str, int]) -> Iterator[str]:
     """Costs by method as Markdown: microseconds alone, and more in each way; the share of all that it takes more."""
     ways = [way for way in measured if way != ALONE]
     took = {way: sum(of.values(), Counter[str]()) for way, of in measured.items()}
@@ -113,8 +113,8 @@ def by_method(measured: Seconds, calls: Mapping[str, int]) -> Iterator[str]:
     for method, count in made.most_common():
         alone = took[ALONE][method]
         more = ((took[way][method] - alone) for way in ways)
-        row = " | ".join(f"{one / count * 1e6:+.2f} ({one / took[ALONE].total():+.1%})" for one in more)
-        yield f"| {method} | {count} | {alone / count * 1e6:.2f} | {row} |"
+        row = " | ".join(f"{one / count / 1e3:+.2f} ({one / took[ALONE].total():+.1%})" for one in more)
+        yield f"| {method} | {count} | {alone / count / 1e3:.2f} | {row} |"
 
 
 def inside(arguments: argparse.Namespace, way: str) -> None:
@@ -125,20 +125,20 @@ def inside(arguments: argparse.Namespace, way: str) -> None:
     gc.freeze()  # as vLLM's engine does
     recording, settings = Recording(), WAYS[way]
     measured: Shortest = {}
-    with tempfile.TemporaryDirectory(prefix="kvref-") as folder:
-        for workload in WORKLOADS:
-            with schedulers_for(workload) as build:
-                for turn in range(arguments.turns):
-                    path = Path(folder) / f"{workload.name}-{turn}"
-                    recording.settings = None if settings is None else Settings(path, **settings)
-                    timed = served(workload, build())
-                    if settings is not None:
-                        recording.writers.pop(path).close()
-                    each = [
-                        (name, took - timed.clock) for name, took in zip(timed.names, timed.each, strict=True)
-                    ]
-                    before = measured.get(workload.name, each)
-                    measured[workload.name] = [min(pair) for pair in zip(before, each, strict=True)]
+    with tempfile.TemporaryDirectory(prefix="kvref-") as folder, ExitStack() as opened:
+        building = [(workload, opened.enter_context(schedulers_for(workload))) for workload in WORKLOADS]
+        for turn in range(arguments.turns):
+            for workload, build in building:
+                path = Path(folder) / f"{workload.name}-{turn}"
+                recording.settings = None if settings is None else Settings(path, **settings)
+                timed = served(workload, build())
+                if settings is not None:
+                    recording.writers.pop(path).close()
+                each = [
+                    (name, took - timed.clock) for name, took in zip(timed.names, timed.each, strict=True)
+                ]
+                before = measured.get(workload.name, each)
+                measured[workload.name] = [min(pair) for pair in zip(before, each, strict=True)]
     print(json.dumps(measured))
 
 

@@ -1,4 +1,4 @@
-"""Lets a wheel carry the compiled manager: `KVREF_COMPILE=1 pip wheel --no-build-isolation .`.
+"""Lets a wheel carry the compiled manager and the native taps: `KVREF_COMPILE=1 pip wheel --no-build-isolation .`.
 
 Without the variable the wheel is pure, as ever. The compiler is that of the environment, which has mypy.
 """
@@ -19,7 +19,9 @@ class CompileHook(BuildHookInterface[Any]):
         if version != "standard" or os.environ.get("KVREF_COMPILE") != "1":
             return
         root = Path(self.root)
-        runpy.run_path(str(root / "tools" / "compile.py"))["compile_into"](root / "kvref" / "compiled")
+        tool = runpy.run_path(str(root / "tools" / "compile.py"))
+        tool["compile_into"](root / "kvref" / "compiled")
+        tool["compile_taps"](root / "kvref" / "record")
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-        build_data["artifacts"].append("kvref/compiled/*")
+        build_data["artifacts"] += ["kvref/compiled/*", "kvref/record/*.so"]

@@ -1,6 +1,7 @@
-"""Compiles with mypyc: the optimized manager, or all that a step of `kvref fuzz` runs through.
+"""Compiles: with mypyc the optimized manager, or all that a step of `kvref fuzz` runs through; in C a recorder's taps.
 
-`kvref/optimized` becomes the package `kvref.compiled` beside it. With `--tree FOLDER`, a copy of the packages is
+`kvref/optimized` becomes the package `kvref.compiled` beside it, and `kvref/record/native_taps.c` a module that
+`kvref record` uses where it is there. With `--tree FOLDER`, a copy of the packages is
 made there, whose spec, invariants, reference and generator are native modules, too: `PYTHONPATH=FOLDER python -m
 kvref.cli fuzz` draws the same cases and shows the same, faster. The sources are the same, and the pure form stays
 as it is. Needs mypy and a C compiler; what is built belongs to this interpreter and is not kept in git.
@@ -17,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "kvref" / "optimized"
 COMPILED = ROOT / "kvref" / "compiled"
+RECORD = ROOT / "kvref" / "record"
+TAPS = "native_taps"
 PACKAGES = ("kvref", "spec", "invariants")
 
 LOOP = (
@@ -54,6 +57,12 @@ setup(
 )
 """
 
+SET_UP_TAPS = """
+from setuptools import Extension, setup
+
+setup(name="kvref-taps", ext_modules=[Extension("{name}", ["{name}.c"], extra_compile_args=["-O3"])])
+"""
+
 MYPY = """[mypy]
 strict = True
 follow_imports = silent
@@ -76,7 +85,12 @@ def build(room: Path, modules: Sequence[str], library: str, level: int) -> None:
     """Put the extension modules of these sources of the folder `room` beside them."""
     (room / "mypy.ini").write_text(MYPY, encoding="utf-8")
     text = SET_UP.format(modules=list(modules), library=library, level=level)
-    (room / "setup.py").write_text(text, encoding="utf-8")
+    build_extensions(room, text)
+
+
+def build_extensions(room: Path, set_up: str) -> None:
+    """Put the extension modules that a `setup.py` tells of into the folder `room`."""
+    (room / "setup.py").write_text(set_up, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"],
         cwd=room,
@@ -104,6 +118,16 @@ def compile_into(target: Path) -> None:
             shutil.copy2(built, target)
 
 
+def compile_taps(target: Path) -> None:
+    """Build the native taps of a recorder in the folder `target`."""
+    with tempfile.TemporaryDirectory() as folder:
+        room = Path(folder)
+        shutil.copy2(RECORD / f"{TAPS}.c", room)
+        build_extensions(room, SET_UP_TAPS.format(name=TAPS))
+        for built in room.glob(f"{TAPS}.*.so"):
+            shutil.copy2(built, target)
+
+
 def native_sources(room: Path) -> list[str]:
     """The sources in the folder `room` that become native in a tree."""
     found = (str(path.relative_to(room)) for pattern in LOOP for path in room.glob(pattern))
@@ -120,6 +144,7 @@ def compile_tree(target: Path) -> None:
         for package in PACKAGES:
             shutil.copytree(room / package, target / package)
     compile_into(target / "kvref" / "compiled")
+    compile_taps(target / "kvref" / "record")
 
 
 def main() -> None:
@@ -132,6 +157,10 @@ def main() -> None:
     if options.tree is None:
         compile_into(COMPILED)
         print("kvref/compiled is built: kvref fuzz --target compiled")
+        compile_taps(RECORD)
+        print(
+            "kvref/record/native_taps is built: kvref record and kvref shadow use it in this Python's engines"
+        )
         return
     if options.tree.is_file() or any(path.name not in PACKAGES for path in options.tree.glob("*")):
         sys.exit(f"compile: {options.tree} is there, and is no such copy: name a folder of its own")

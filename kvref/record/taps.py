@@ -55,6 +55,7 @@ class Paced:
         self.until = 1
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Call the method."""
         result = self._method(*arguments, **named)
         self.calls += 1
         if self.calls >= self.until:

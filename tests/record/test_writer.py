@@ -12,11 +12,18 @@ import pytest
 
 from kvref.record.entries import Entry, Raised, Release, StepBegins
 from kvref.record.file import File
+from kvref.record.notes import TAPS
 from kvref.record.reader import Recording
 from kvref.record.writer import Writer
 from tests.record.made import drawn, header_of
 
 CONFIGURATION = drawn(1, 40).configuration
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue that takes many notes at once."""
+    monkeypatch.setenv(TAPS, "plain")
 
 
 class FullDisk:

@@ -26,7 +26,9 @@ WITH_ARGUMENTS = (
 )
 
 SAMPLED_STEPS = 64
-"""In one of so many steps, it is measured what recording costs."""
+"""In one of so many steps, it is measured what recording costs: in the middle one, since the first are slower."""
+
+FIRST_SAMPLED = SAMPLED_STEPS // 2
 
 MARK = "_kvref_recorders"
 
@@ -100,6 +102,7 @@ class Recorder:
             self._give_up,
             self._look_around,
         )
+        self._look_later()
         # As an attribute: to ask for the object's dictionary would make all of its attributes slower.
         setattr(manager, MARK, [*recorders_of(manager), self])
 
@@ -175,14 +178,21 @@ class Recorder:
                 self._note((self._telling.resumed, self._cost.of_state(self.manager)))
             elif self._snapshots is not None and steps % self._snapshots == 0:
                 self._note((self._telling.snapshot, self._cost.of_state(self.manager)))
-            if since in (1, 2):
-                self._sample(begins=since == 1)
+            if since in (FIRST_SAMPLED, FIRST_SAMPLED + 1):
+                self._sample(begins=since == FIRST_SAMPLED)
         except Exception as defect:  # noqa: BLE001 - ours must not become the engine's
             self._give_up(defect)
-        ahead = [(1 - since) % SAMPLED_STEPS or SAMPLED_STEPS, (2 - since) % SAMPLED_STEPS or SAMPLED_STEPS]
+        self._look_later()
+
+    def _look_later(self) -> None:
+        """Look around at the next step at which there is something to do."""
+        steps = self._steps.calls
+        next_one = (
+            steps + 1 + min((at - steps - 1) % SAMPLED_STEPS for at in (FIRST_SAMPLED, FIRST_SAMPLED + 1))
+        )
         if self._snapshots is not None:
-            ahead.append(self._snapshots - steps % self._snapshots)
-        self._steps.until = steps + min(ahead)
+            next_one = min(next_one, steps + self._snapshots - steps % self._snapshots)
+        self._steps.until = next_one
         if self._is_to_resume:  # asked for since
             self._steps.until = 0
 

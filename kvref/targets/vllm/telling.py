@@ -41,15 +41,28 @@ class Before:
     """What is told of a session, as it was before its next input. Hashes stay, since more are only appended."""
 
     __slots__ = (
-        *("_all_token_ids", "block_hashes", "cache_salt", "lora_request", "mm_features", "num_computed_tokens"),
+        *(
+            "_all_token_ids",
+            "block_hashes",
+            "cache_salt",
+            "lora_request",
+            "mm_features",
+            "num_computed_tokens",
+        ),
         *("num_prompt_tokens", "prompt_embeds", "request_id", "skip_reading_prefix_cache"),
     )
 
     def __init__(self, session: Any) -> None:
-        for name in self.__slots__:
-            setattr(self, name, getattr(session, name, None))
         self._all_token_ids = session._all_token_ids.copy()  # noqa: SLF001 - no view of it is made
+        self.block_hashes = session.block_hashes
+        self.cache_salt = session.cache_salt
+        self.lora_request = session.lora_request
         self.mm_features = list(session.mm_features or ())
+        self.num_computed_tokens = session.num_computed_tokens
+        self.num_prompt_tokens = session.num_prompt_tokens
+        self.prompt_embeds = getattr(session, "prompt_embeds", None)
+        self.request_id = session.request_id
+        self.skip_reading_prefix_cache = session.skip_reading_prefix_cache
 
 
 class Telling:

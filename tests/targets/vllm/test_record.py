@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ import pytest
 
 from kvref.record.reader import Recording
 from kvref.record.replay import AsRecorded, Replay, Replayed
+from kvref.scheduler.workloads import WORKLOADS
 from kvref.targets.reference import ReferenceSession
-from kvref.targets.vllm import environment, overlay
+from kvref.targets.vllm import environment, interpreter, overlay
 from tests.rules_index import ROOT
+from tools.compile import compile_taps
 
 pytestmark = pytest.mark.vllm
 ENGINE = ROOT / "tests" / "record" / "engine.py"
@@ -229,3 +232,27 @@ def test_the_newest_release_is_followed(tmp_path: Path, kind: str, level: str) -
     assert (summary["differences"], summary["states"]) == (0, int(STEPS))
     assert summary["ended"] is None
     assert (summary["checked"] > 1000) == (level == "safe")
+
+
+def test_native_taps_record_the_same_bytes_as_plain_ones(tmp_path: Path, python: Path) -> None:
+    if shutil.which("cc") is None and shutil.which("gcc") is None:
+        pytest.skip("there is no C compiler")
+    compile_taps(tmp_path)
+    (built,) = tmp_path.glob("native_taps.*")
+    names = [workload.name for workload in WORKLOADS]
+    told = []
+    for form in ("plain", str(built)):
+        found = environment_of(tmp_path / Path(form).name.partition(".")[0])
+        command = [str(python), str(ENGINE.with_name("workloads.py")), form, *names]
+        done = subprocess.run(command, env=found, capture_output=True, text=True, check=False, timeout=300)  # noqa: S603
+        assert done.returncode == 0, done.stderr
+        told.append([line.split() for line in done.stdout.splitlines() if len(line.split()[-1]) == 64])
+    plain, native = told
+    assert [name for name, _, _ in plain] == names
+    assert sum(int(count) for _, count, _ in plain) > 40_000
+    assert plain == native
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    folder.mkdir()
+    return interpreter.variables(folder)

@@ -1,0 +1,300 @@
+"""A tap changes nothing that a caller sees, and notes alike in its plain and its native form."""
+
+import gc
+import importlib.util
+import random
+import shutil
+import sys
+import weakref
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kvref.record import taps
+from kvref.record.notes import TAPS, Notes, native
+from kvref.record.taps import AS_IS, BARE, FOUND, HIT, LENGTH, NAMED, NOTHING, OF_REQUEST, ROWS, WHETHER
+from tools.compile import compile_taps
+
+FORMS = ("plain", "native")
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    if shutil.which("cc") is None and shutil.which("gcc") is None:
+        pytest.skip("there is no C compiler")
+    folder = tmp_path_factory.mktemp("taps")
+    compile_taps(folder)
+    (built,) = folder.glob("native_taps.*")
+    spec = importlib.util.spec_from_file_location("native_taps", built)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {"plain": taps, "native": module}
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest, forms: dict[str, Any]) -> Any:
+    return forms[request.param]
+
+
+class Requested:
+    """A request, as far as taps look at one."""
+
+    def __init__(self, tokens: int, state: Any = None) -> None:
+        self._all_token_ids = list(range(tokens))
+        self.state = state
+
+
+def tell(*_: Any) -> None: ...
+
+
+class Defects(list[Exception]):
+    """What taps have told of."""
+
+
+def drained(queue: Any) -> list[tuple[Any, ...]]:
+    return [queue.popleft() for _ in range(len(queue))]
+
+
+BLOCKS = SimpleNamespace(blocks=([1, 2], [], [3]))
+RESULTS: dict[int, tuple[Any, ...]] = {
+    AS_IS: (None, 5, 10**30, "a"),
+    WHETHER: (None, BLOCKS, 0),
+    LENGTH: ([], [1, 2]),
+    ROWS: (BLOCKS, SimpleNamespace(blocks=())),
+    HIT: ((BLOCKS, 0), (BLOCKS, 300)),
+    FOUND: ((BLOCKS, 7),),
+    NOTHING: (None, 5),
+}
+KEPT = {
+    AS_IS: RESULTS[AS_IS],
+    WHETHER: (False, True, True),
+    LENGTH: (0, 2),
+    ROWS: (((1, 2), (), (3,)), ()),
+    HIT: (0, 300),
+    FOUND: ((7, (1, 2), (), (3,)),),
+    NOTHING: (None, None),
+}
+
+
+@pytest.mark.parametrize(("shape", "keeps"), [*product((BARE, NAMED, OF_REQUEST), RESULTS)])
+def test_a_note_has_what_is_kept_of_the_result_and_what_was_given(form: Any, shape: int, keeps: int) -> None:
+    queue, one = form.Queue(), Requested(400, state="new")
+    for result, kept in zip(RESULTS[keeps], KEPT[keeps], strict=True):
+        extra = "state" if result is not None else None
+        tap = form.around(queue, lambda *_, of=result, **__: of, tell, tell, tell, shape, keeps, extra)
+        given: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+            ((one,), {}),
+            ((one, 3), {"more": -1, "flag": True}),
+            ((), {"other": 2**62, "request": one}),
+        ]
+        for arguments, named in given if shape != BARE else [((), {})]:
+            assert tap(*arguments, **named) is result
+            end = () if shape == BARE else (arguments, named)
+            middle = (400, "new" if extra else None) if shape == OF_REQUEST else ()
+            assert drained(queue) == [(tell, kept, *middle, *end)]
+
+
+def test_the_lists_of_a_manager_are_copied(form: Any) -> None:
+    queue, blocks = form.Queue(), SimpleNamespace(blocks=([1],))
+    form.around(queue, lambda: blocks, tell, tell, tell, NAMED, ROWS)()
+    blocks.blocks[0].append(2)
+    assert drained(queue) == [(tell, ((1,),), (), {})]
+
+
+@pytest.mark.parametrize("even_if_raised", [False, True])
+def test_what_a_method_raises_is_told_and_raised_as_it_is(form: Any, even_if_raised: bool) -> None:
+    error, told, queue = ValueError("full"), Defects(), form.Queue()
+
+    def method(*_: Any) -> None:
+        raise error
+
+    tap = form.around(queue, method, tell, told.append, tell, OF_REQUEST, AS_IS, None, even_if_raised)
+    one = Requested(2)
+    with pytest.raises(ValueError, match="full") as caught:
+        tap(one, 5)
+    assert caught.value is error
+    assert caught.traceback[-1].name == "method"
+    assert told == [error]
+    assert drained(queue) == [(tell, None, 2, None, (one, 5), {})] * even_if_raised
+
+
+def test_an_interrupt_is_not_the_methods(form: Any) -> None:
+    told, queue = Defects(), form.Queue()
+
+    def method() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        form.around(queue, method, tell, told.append, told.append, BARE, AS_IS)()
+    assert (told, len(queue)) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "keeps", "given", "kind"),
+    [
+        (OF_REQUEST, AS_IS, (object(),), AttributeError),
+        (OF_REQUEST, AS_IS, (), KeyError),
+        (OF_REQUEST, AS_IS, (SimpleNamespace(_all_token_ids=5),), TypeError),
+        (NAMED, ROWS, (), AttributeError),
+        (NAMED, HIT, (), TypeError),
+        (BARE, LENGTH, (), TypeError),
+    ],
+)
+def test_a_defect_of_ours_is_told_and_not_the_engines(
+    form: Any, shape: int, keeps: int, given: tuple[Any, ...], kind: type[Exception]
+) -> None:
+    defects, queue = Defects(), form.Queue()
+    tap = form.around(queue, lambda *_: 7, tell, tell, defects.append, shape, keeps)
+    assert tap(*given) == 7
+    assert [type(one) for one in defects] == [kind]
+    assert len(queue) == 0
+
+
+def test_a_defect_in_telling_of_an_error_leaves_the_error(form: Any) -> None:
+    defects, error = Defects(), ValueError("theirs")
+
+    def method() -> None:
+        raise error
+
+    def failed(_: Exception) -> None:
+        raise TypeError("ours")
+
+    with pytest.raises(ValueError, match="theirs") as caught:
+        form.around(form.Queue(), method, tell, failed, defects.append, BARE, AS_IS)()
+    assert caught.value is error
+    assert [str(one) for one in defects] == ["ours"]
+
+
+def test_requests_that_are_there_are_noted_with_their_lengths(form: Any) -> None:
+    queue, defects = form.Queue(), Defects()
+    say = form.saying_lengths(queue, tell, defects.append)
+    there = {f"r{number}": Requested(number) for number in range(0, 300, 3)}
+    say(there, {f"r{number}": 1 for number in range(300)})
+    say(there, ["r6", "gone", "r3"])
+    say(there, [])
+    say({"r0": object()}, ["r0"])
+    assert drained(queue) == [
+        (tell, *there.values(), *range(0, 300, 3)),
+        (tell, there["r6"], there["r3"], 6, 3),
+        (tell,),
+    ]
+    assert [type(one) for one in defects] == [AttributeError]
+
+
+def test_the_same_is_said_again_and_again(form: Any) -> None:
+    queue, note = form.Queue(), (tell, 12)
+    say = form.saying(queue, note)
+    say()
+    say()
+    assert drained(queue) == [note, note]
+
+
+def test_what_is_due_comes_behind_the_call_that_it_waits_for(form: Any) -> None:
+    queue, at = form.Queue(), list[int]()
+
+    def due() -> None:
+        at.append(tap.calls)
+        tap.until = tap.calls + 3
+
+    tap = form.paced(queue, lambda: None, tell, tell, tell, due)
+    for _ in range(8):
+        tap()
+    assert at == [1, 4, 7]
+    tap.until = 0
+    tap()
+    assert at == [1, 4, 7, 9]
+    assert drained(queue) == [(tell, None)] * 9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_queue_keeps_the_order_of_its_notes_however_many_there_are(form: Any, seed: int) -> None:
+    queue, choices = form.Queue(), random.Random(seed)  # noqa: S311 - a fixed seed is what is wanted
+    say: Callable[..., Any] = form.around(queue, lambda *_: None, tell, tell, tell, NAMED, NOTHING)
+    noted, taken = 0, 0
+    for _ in range(60):
+        for _ in range(choices.randrange(4000)):
+            if choices.random() < 0.1:
+                queue.append((noted,))
+            else:
+                say(noted, *range(noted % 7))
+            noted += 1
+        for _ in range(choices.randrange(min(3500, len(queue) + 1))):
+            note = queue.popleft()
+            assert note == ((taken,) if len(note) == 1 else (tell, None, (taken, *range(taken % 7)), {}))
+            taken += 1
+    assert len(queue) == noted - taken > 0
+    assert noted > 60_000
+    queue.clear()
+    assert len(queue) == 0
+    with pytest.raises(IndexError):
+        queue.popleft()
+
+
+def test_nothing_is_kept_of_notes_that_were_taken_or_thrown_away(form: Any) -> None:
+    queue, one, result = form.Queue(), Requested(3, state=10**20), (SimpleNamespace(blocks=([1],)), 10**20)
+    defects = Defects()
+    all_kept = [
+        form.around(queue, lambda *_, **__: result, tell, tell, defects.append, OF_REQUEST, keeps, "state")
+        for keeps in (AS_IS, WHETHER, LENGTH, FOUND, HIT, NOTHING, ROWS)
+    ]
+    say = form.saying_lengths(queue, tell, defects.append)
+    followed = one, one.state, result, result[0], result[1], all_kept, tell
+
+    def counts() -> list[int]:
+        return [sys.getrefcount(each) for each in followed]
+
+    def play() -> None:
+        for tap in all_kept:
+            tap(one, result[1], named=result)
+            tap(request=one)
+        say({"r": one}, ["r"])
+
+    before = counts()
+    for _ in range(50):
+        play()
+        drained(queue)
+        play()
+        queue.clear()
+        defects.clear()
+    assert counts() == before
+
+
+def test_a_manager_with_taps_goes_when_nobody_wants_it(form: Any) -> None:
+    class Manager:
+        def free(self) -> None: ...
+
+    manager, queue = Manager(), form.Queue()
+    manager.free = form.around(queue, manager.free, tell, tell, tell, BARE, AS_IS)  # type: ignore[method-assign] # as a recorder does
+    manager.free()
+    queue.append((manager, queue))
+    gone = weakref.ref(manager)
+    del manager, queue
+    gc.collect()
+    assert gone() is None
+
+
+def test_plain_taps_are_used_where_there_are_no_others_or_they_are_wanted(
+    monkeypatch: pytest.MonkeyPatch, forms: dict[str, Any]
+) -> None:
+    assert Notes().taps is (native() or taps)
+    assert Notes(forms["native"]).taps is forms["native"]
+    monkeypatch.setenv(TAPS, "plain")
+    assert Notes().taps is taps
+    monkeypatch.delenv(TAPS)
+    monkeypatch.delattr("kvref.record.native_taps", raising=False)
+    monkeypatch.setitem(sys.modules, "kvref.record.native_taps", None)
+    assert Notes().taps is taps
+
+
+def test_the_native_form_has_all_that_the_plain_one_has(forms: dict[str, Any]) -> None:
+    text = (Path(taps.__file__).with_name("native_taps.pyi")).read_text(encoding="utf-8")
+    for name in ("Queue", "around", "paced", "saying", "saying_lengths"):
+        assert hasattr(forms["native"], name)
+        assert hasattr(taps, name)
+        assert f" {name}(" in text or f"class {name}" in text
