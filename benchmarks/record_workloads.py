@@ -1,14 +1,13 @@
 """What recording costs the manager on the workloads of vLLM's real scheduler (`kvref scheduler list`).
 
-Each workload is served several times, recorded in some way or not, each way in a process of its own: an
+Each workload is served several times, in turn recorded and not, each way to record in a process of its own: an
 interpreter adapts to the objects that it meets. As all that is done is the same each time, every call is timed,
-and of its turns the shortest counts: what else the machine does falls out. There are several rounds of all
-ways, since a machine may be slower for a while. Costs are what the engine's thread does more, as shares of what
-the manager's methods take alone.
+and of its turns the shortest counts: what else the machine does falls out. Costs are what the engine's thread
+does more, as shares of what the manager's methods take alone in the same processes.
 
 A second table tells the same by method, in microseconds a call, of all workloads together.
 
-    python benchmarks/record_workloads.py [--turns 3] [--rounds 3] [--plain] [--way calls ...]
+    python benchmarks/record_workloads.py [--turns 6] [--plain] [--way calls ...]
 """
 
 import argparse
@@ -18,9 +17,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,9 +31,7 @@ from kvref.record.settings import Settings
 from kvref.scheduler.workload import Workload
 from kvref.scheduler.workloads import WORKLOADS
 
-ALONE: Final = "alone"
-WAYS: Final[dict[str, dict[str, Any] | None]] = {
-    ALONE: None,
+WAYS: Final[dict[str, dict[str, Any]]] = {
     "calls": {"blocks": False},
     "calls and blocks": {},
     "and the state every 20 steps": {"snapshots": 20},
@@ -54,67 +52,73 @@ SORTS: Final[dict[str, Callable[[Workload], bool]]] = {
 Shortest = dict[str, list[tuple[str, int]]]
 """By workload, every call: its method, and nanoseconds."""
 
-Nanoseconds = dict[str, dict[str, Counter[str]]]
-"""By way, workload and method."""
+Sums = dict[str, dict[str, Counter[str]]]
+"""Nanoseconds by way, workload and method."""
 
 
 def outside(arguments: argparse.Namespace, words: list[str]) -> None:
-    """Run this file in the interpreter that has vLLM, once a way and round, and print its tables."""
+    """Run this file in the interpreter that has vLLM, once a way, and print its tables."""
     from kvref.targets.vllm import environment, interpreter  # noqa: PLC0415 - not inside
 
     python = environment.python_for(RELEASE, progress=print)
-    shortest: dict[str, Shortest] = {}
-    for turn in range(arguments.rounds):
-        for way in [ALONE, *(arguments.way or [way for way in WAYS if way != ALONE])]:
-            with tempfile.TemporaryDirectory(prefix="kvref-") as folder:
-                variables = interpreter.variables(Path(folder)) | {INSIDE: way}
-                if arguments.plain:
-                    variables[TAPS] = "plain"
-                command = [str(python), __file__, *words]
-                told = subprocess.run(command, env=variables, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
-            found: Shortest = json.loads(told.stdout.splitlines()[-1])
-            shortest[way] = {
-                name: [min(pair) for pair in zip(calls, shortest.get(way, found)[name], strict=True)]
-                for name, calls in found.items()
-            }
-            print(f"round {turn + 1}: {way}", file=sys.stderr, flush=True)
-    measured: Nanoseconds = defaultdict(lambda: defaultdict(Counter))
+    alone: Sums = {}
+    recorded: Sums = {}
     calls: Counter[str] = Counter()
-    for way, of in shortest.items():
-        for name, each in of.items():
-            for method, nanoseconds in each:
-                measured[way][name][method] += nanoseconds
-        calls |= Counter(f"{name} {method}" for name, each in of.items() for method, _ in each)
-    print("\n".join([*by_sort(measured, calls), "", *by_method(measured, calls)]))
+    for way in arguments.way or list(WAYS):
+        with tempfile.TemporaryDirectory(prefix="kvref-") as folder:
+            variables = interpreter.variables(Path(folder)) | {INSIDE: way}
+            if arguments.plain:
+                variables[TAPS] = "plain"
+            command = [str(python), __file__, *words]
+            told = subprocess.run(command, env=variables, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
+        both: list[Shortest] = json.loads(told.stdout.splitlines()[-1])
+        alone[way], recorded[way] = map(summed, both)
+        calls |= Counter(f"{name} {method}" for name, each in both[1].items() for method, _ in each)
+        print(way, file=sys.stderr, flush=True)
+    print("\n".join([*by_sort(alone, recorded, calls), "", *by_method(alone, recorded, calls)]))
 
 
-def by_sort(measured: Nanoseconds, calls: Mapping[str, int]) -> Iterator[str]:
+def summed(shortest: Shortest) -> dict[str, Counter[str]]:
+    """Nanoseconds by workload and method."""
+    sums: dict[str, Counter[str]] = {}
+    for name, each in shortest.items():
+        sums[name] = Counter()
+        for method, nanoseconds in each:
+            sums[name][method] += nanoseconds
+    return sums
+
+
+def by_sort(alone: Sums, recorded: Sums, calls: Mapping[str, int]) -> Iterator[str]:
     """Costs by sort of workload as Markdown: a line a sort, a column a way."""
-    ways = [way for way in measured if way != ALONE]
-    yield f"| workloads | manager alone, µs a call | {' | '.join(ways)} |"
-    yield f"| --- | ---: | {' | '.join('---:' for _ in ways)} |"
+    yield f"| workloads | manager alone, µs a call | {' | '.join(recorded)} |"
+    yield f"| --- | ---: | {' | '.join('---:' for _ in recorded)} |"
     for sort, holds in SORTS.items():
         names = [one.name for one in WORKLOADS if holds(one)]
-        took = {way: sum(sum(of[name].values()) for name in names) for way, of in measured.items()}
-        made = sum(calls[f"{name} {method}"] for name in names for method in measured[ALONE][name])
-        row = " | ".join(f"{took[way] / took[ALONE] - 1:+.1%}" for way in ways)
-        yield f"| {sort} ({len(names)}) | {took[ALONE] / made / 1e3:.1f} | {row} |"
+        without, more = (
+            [sum(of[name].total() for name in names) for of in sums.values()] for sums in (alone, recorded)
+        )
+        made = sum(calls[f"{name} {method}"] for name in names for method in next(iter(alone.values()))[name])
+        row = " | ".join(f"{one / other - 1:+.1%}" for one, other in zip(more, without, strict=True))
+        yield f"| {sort} ({len(names)}) | {min(without) / made / 1e3:.1f} | {row} |"
 
 
-def by_method(measured: Nanoseconds, calls: Mapping[str, int]) -> Iterator[str]:
+def by_method(alone: Sums, recorded: Sums, calls: Mapping[str, int]) -> Iterator[str]:
     """Costs by method as Markdown: microseconds alone, and more in each way; the share of all that it takes more."""
-    ways = [way for way in measured if way != ALONE]
-    took = {way: sum(of.values(), Counter[str]()) for way, of in measured.items()}
+    without, more = (
+        {way: sum(of.values(), Counter[str]()) for way, of in sums.items()} for sums in (alone, recorded)
+    )
     made: Counter[str] = Counter()
     for name, count in calls.items():
         made[name.rpartition(" ")[2]] += count
-    yield f"| method | calls | alone, µs | {' | '.join(ways)} |"
-    yield f"| --- | ---: | ---: | {' | '.join('---:' for _ in ways)} |"
+    yield f"| method | calls | alone, µs | {' | '.join(recorded)} |"
+    yield f"| --- | ---: | ---: | {' | '.join('---:' for _ in recorded)} |"
     for method, count in made.most_common():
-        alone = took[ALONE][method]
-        more = ((took[way][method] - alone) for way in ways)
-        row = " | ".join(f"{one / count / 1e3:+.2f} ({one / took[ALONE].total():+.1%})" for one in more)
-        yield f"| {method} | {count} | {alone / count / 1e3:.2f} | {row} |"
+        costs = {way: more[way][method] - without[way][method] for way in recorded}
+        row = " | ".join(
+            f"{cost / count / 1e3:+.2f} ({cost / without[way].total():+.1%})" for way, cost in costs.items()
+        )
+        shortest = min(of[method] for of in without.values())
+        yield f"| {method} | {count} | {shortest / count / 1e3:.2f} | {row} |"
 
 
 def inside(arguments: argparse.Namespace, way: str) -> None:
@@ -123,22 +127,24 @@ def inside(arguments: argparse.Namespace, way: str) -> None:
 
     prepare()
     gc.freeze()  # as vLLM's engine does
-    recording, settings = Recording(), WAYS[way]
-    measured: Shortest = {}
+    recording = Recording()
+    measured: list[Shortest] = [{}, {}]
     with tempfile.TemporaryDirectory(prefix="kvref-") as folder, ExitStack() as opened:
         building = [(workload, opened.enter_context(schedulers_for(workload))) for workload in WORKLOADS]
         for turn in range(arguments.turns):
-            for workload, build in building:
+            for (workload, build), (shortest, is_recorded) in product(
+                building, zip(measured, (False, True), strict=True)
+            ):
                 path = Path(folder) / f"{workload.name}-{turn}"
-                recording.settings = None if settings is None else Settings(path, **settings)
+                recording.settings = Settings(path, **WAYS[way]) if is_recorded else None
                 timed = served(workload, build())
-                if settings is not None:
+                if is_recorded:
                     recording.writers.pop(path).close()
                 each = [
                     (name, took - timed.clock) for name, took in zip(timed.names, timed.each, strict=True)
                 ]
-                before = measured.get(workload.name, each)
-                measured[workload.name] = [min(pair) for pair in zip(before, each, strict=True)]
+                before = shortest.get(workload.name, each)
+                shortest[workload.name] = [min(pair) for pair in zip(before, each, strict=True)]
     print(json.dumps(measured))
 
 
@@ -160,9 +166,8 @@ def served(workload: Workload, scheduler: Any) -> Timed:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=3, help="of each workload in a process")
-    parser.add_argument("--rounds", type=int, default=3, help="of all ways, a process each")
+    parser.add_argument("--turns", type=int, default=6)
     parser.add_argument("--plain", action="store_true", help="without native taps, even where there are any")
-    parser.add_argument("--way", action="append", choices=[way for way in WAYS if way != ALONE])
+    parser.add_argument("--way", action="append", choices=list(WAYS))
     parsed = parser.parse_args()
     inside(parsed, os.environ[INSIDE]) if INSIDE in os.environ else outside(parsed, sys.argv[1:])

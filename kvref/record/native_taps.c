@@ -525,6 +525,36 @@ say(Tap *tap, PyObject *const *Py_UNUSED(arguments), size_t flags, PyObject *nam
     return queue_append(tap->queue, tap->tell);
 }
 
+/* Those of the requests that are named, each a new reference. How many they are; -1 with an error set. */
+static Py_ssize_t
+named_of(PyObject *requests, PyObject *names, PyObject **there)
+{
+    Py_ssize_t count = 0, at = 0;
+    int is_dict = PyDict_CheckExact(names);
+    for (PyObject *name = NULL;;) {
+        if (is_dict) { /* whose keys are strings: looking them up runs nobody's code */
+            if (!PyDict_Next(names, &at, &name, NULL)) {
+                return count;
+            }
+        } else if (at == PyTuple_GET_SIZE(names)) {
+            return count;
+        } else {
+            name = PyTuple_GET_ITEM(names, at++);
+        }
+        PyObject *request = PyDict_GetItemWithError(requests, name);
+        if (request != NULL) {
+            there[count++] = Py_NewRef(request);
+        } else if (PyErr_Occurred()) {
+            while (count) {
+                Py_DECREF(there[--count]);
+            }
+            return -1;
+        }
+    }
+}
+
+#define FEW 64
+
 static int
 note_lengths(Tap *tap, PyObject *requests, PyObject *names)
 {
@@ -532,27 +562,26 @@ note_lengths(Tap *tap, PyObject *requests, PyObject *names)
         PyErr_Format(PyExc_TypeError, "requests are a dict, not %R", Py_TYPE(requests));
         return -1;
     }
-    PyObject *listed = PySequence_Fast(names, "names are expected");
+    PyObject *listed = PyDict_CheckExact(names) ? Py_NewRef(names) : PySequence_Tuple(names);
     if (listed == NULL) {
         return -1;
     }
-    Py_ssize_t most = PySequence_Fast_GET_SIZE(listed), count = 0;
     Queue *queue = tap->queue;
-    PyObject *few[64], **there = most <= 64 ? few : PyMem_New(PyObject *, most);
-    Py_ssize_t few_lengths[64], *lengths = most <= 64 ? few_lengths : PyMem_New(Py_ssize_t, most);
-    int failed = there == NULL || lengths == NULL;
-    if (failed) {
-        PyErr_NoMemory();
+    Py_ssize_t most = PyObject_Size(listed), count = -1, few_lengths[FEW], *lengths = few_lengths;
+    PyObject *few[FEW], **there = few;
+    if (most > FEW) {
+        there = PyMem_New(PyObject *, most);
+        lengths = PyMem_New(Py_ssize_t, most);
     }
-    for (Py_ssize_t i = 0; !failed && i < most; i++) {
-        PyObject *request = PyDict_GetItemWithError(requests, PySequence_Fast_GET_ITEM(listed, i));
-        if (request != NULL) {
-            there[count] = Py_NewRef(request);
-            lengths[count] = tokens_of(request);
-            failed = lengths[count++] < 0;
-        } else {
-            failed = PyErr_Occurred() != NULL;
-        }
+    if (there == NULL || lengths == NULL) {
+        PyErr_NoMemory();
+    } else {
+        count = named_of(requests, listed, there);
+    }
+    int failed = count < 0;
+    for (Py_ssize_t i = 0; !failed && i < count; i++) {
+        lengths[i] = tokens_of(there[i]);
+        failed = lengths[i] < 0;
     }
     failed = failed || make_room(queue, 2 + 2 * count) < 0;
     if (!failed) {
@@ -566,10 +595,10 @@ note_lengths(Tap *tap, PyObject *requests, PyObject *names)
         }
         queue->notes++;
     }
-    while (failed && count) {
+    while (failed && count > 0) {
         Py_DECREF(there[--count]);
     }
-    if (most > 64) {
+    if (most > FEW) {
         PyMem_Free(there);
         PyMem_Free(lengths);
     }

@@ -1,7 +1,7 @@
 """The workloads of vLLM's real scheduler, recorded in memory: run by the interpreter that has vLLM.
 
-`workloads.py plain|TAPS.so NAME ...` prints a line a workload: how many entries its recording has, and a digest of
-all that it says but for what recording has cost. Keys are no secret here, so that it says the same each time.
+`workloads.py TAPS.so` prints a line a workload: how many entries its recordings have, and digests of all that they
+say but for what recording has cost, with plain and native taps. Keys are no secret here: they are the same each time.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import importlib.util
 import logging
 import secrets
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -22,14 +23,14 @@ from kvref.scheduler.workloads import WORKLOADS
 from kvref.targets.vllm.attached import attach
 from kvref.targets.vllm.recorder import Recorder
 from kvref.targets.vllm.scheduler.engine import Engine
-from kvref.targets.vllm.scheduler.server import prepare, scheduler_for
+from kvref.targets.vllm.scheduler.server import prepare, schedulers_for
 from kvref.targets.vllm.telling import COST
 
+WAYS: tuple[dict[str, Any], ...] = ({"tokens": "keep", "snapshots": 20}, {"tokens": "hash", "blocks": False})
 
-def taps_of(told: str) -> Any:
-    """The plain taps, or the native ones of a file."""
-    if told == "plain":
-        return taps
+
+def native_of(told: str) -> Any:
+    """The native taps of a file."""
     spec = importlib.util.spec_from_file_location("native_taps", told)
     if spec is None or spec.loader is None:
         raise ImportError(told)
@@ -38,7 +39,7 @@ def taps_of(told: str) -> Any:
     return module
 
 
-def entries(workload: Workload, own: Any, **options: Any) -> list[Any]:
+def entries(workload: Workload, build: Callable[[], Any], own: Any, options: dict[str, Any]) -> list[Any]:
     """What the recording of a workload has."""
     all_notes: list[Notes] = []
 
@@ -48,8 +49,8 @@ def entries(workload: Workload, own: Any, **options: Any) -> list[Any]:
 
     detach = attach(opening)
     try:
-        with scheduler_for(workload) as scheduler, suppress(Exception):  # some of them raise, as they are to
-            Engine(workload, 0, scheduler).run()
+        with suppress(Exception):  # some of them raise, as they are to
+            Engine(workload, 0, build()).run()
     finally:
         detach()
     (notes,) = all_notes
@@ -57,20 +58,18 @@ def entries(workload: Workload, own: Any, **options: Any) -> list[Any]:
 
 
 def main() -> None:
-    """Record each workload in two ways."""
-    told, *names = sys.argv[1:]
+    """Record each workload in two ways, with both."""
     logging.disable(logging.WARNING)
     secrets.token_bytes = lambda nbytes=None: b"k" * (nbytes or 0)
     prepare()
-    own = taps_of(told)
+    native = native_of(sys.argv[1])
     for workload in WORKLOADS:
-        if workload.name in names:
-            made = [
-                *entries(workload, own, tokens="keep", snapshots=5),
-                *entries(workload, own, tokens="hash", blocks=False),
-            ]
-            digest = hashlib.sha256(msgspec.msgpack.encode(made)).hexdigest()
-            sys.stdout.write(f"{workload.name} {len(made)} {digest}\n")
+        with schedulers_for(workload) as build:
+            digests = []
+            for own in (taps, native):
+                made = [entry for options in WAYS for entry in entries(workload, build, own, options)]
+                digests.append(hashlib.sha256(msgspec.msgpack.encode(made)).hexdigest())
+        sys.stdout.write(f"{workload.name} {len(made)} {' '.join(digests)}\n")
 
 
 if __name__ == "__main__":

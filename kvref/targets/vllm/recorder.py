@@ -94,14 +94,17 @@ class Recorder:
         self._timed = self._cost.timing(self._around_allocating, manager.allocate_slots)
         self._put_taps()
         manager.allocate_slots = self._untimed = self._around_allocating(manager.allocate_slots)
-        manager.new_step_starts = self._steps = self._taps.paced(
+        begin = getattr(manager, "new_step_starts", None)
+        self._steps = self._taps.paced(
             notes.queue,
-            manager.new_step_starts,
+            begin or tuple,
             self._telling.step_begins,
             partial(self._raised, "new_step_starts"),
             self._give_up,
             self._look_around,
         )
+        if begin is not None:  # releases before 0.17 do not tell of it
+            manager.new_step_starts = self._steps
         self._look_later()
         # As an attribute: to ask for the object's dictionary would make all of its attributes slower.
         setattr(manager, MARK, [*recorders_of(manager), self])
