@@ -125,7 +125,8 @@ def compile_taps(target: Path) -> None:
         shutil.copy2(RECORD / f"{TAPS}.c", room)
         build_extensions(room, SET_UP_TAPS.format(name=TAPS))
         for built in room.glob(f"{TAPS}.*.so"):
-            shutil.copy2(built, target)
+            aside = shutil.copy2(built, target / f".{built.name}")
+            aside.replace(target / built.name)  # an engine may run with the one before
 
 
 def native_sources(room: Path) -> list[str]:

@@ -18,7 +18,7 @@ enum { BARE, NAMED, OF_REQUEST };
 enum { AS_IS, WHETHER, LENGTH, ROWS, HIT, FOUND, NOTHING };
 
 /* A note's first word is a number: what follows, and how many words that is. */
-enum { TUPLE, FLAT, CALLED };
+enum { WHOLE, FLAT, CALLED };
 #define HEAD(kind, count) word_of_number(((Py_ssize_t)(count) << 2) | (kind))
 
 #define FIRST_CAPACITY ((Py_ssize_t)1 << 16) /* in words; a power of two, as all are */
@@ -114,13 +114,10 @@ next(Queue *queue)
 static PyObject *
 queue_append(Queue *queue, PyObject *note)
 {
-    if (!PyTuple_Check(note)) {
-        return PyErr_Format(PyExc_TypeError, "a note is a tuple, not %R", note);
-    }
     if (make_room(queue, 2) < 0) {
         return NULL;
     }
-    put(queue, HEAD(TUPLE, 1));
+    put(queue, HEAD(WHOLE, 1));
     put(queue, (Word)Py_NewRef(note));
     queue->notes++;
     Py_RETURN_NONE;
@@ -201,7 +198,7 @@ queue_popleft(Queue *queue, PyObject *Py_UNUSED(ignored))
     }
     queue->notes--;
     PyObject *note;
-    if (kind == TUPLE) {
+    if (kind == WHOLE) {
         note = (PyObject *)words[0];
         words[0] = word_of_number(0);
     } else if (kind == FLAT) {
