@@ -125,7 +125,8 @@ def compile_taps(target: Path) -> None:
         shutil.copy2(RECORD / f"{TAPS}.c", room)
         build_extensions(room, SET_UP_TAPS.format(name=TAPS))
         for built in room.glob(f"{TAPS}.*.so"):
-            aside = shutil.copy2(built, target / f".{built.name}")
+            aside = target / f".{built.name}"
+            shutil.copy2(built, aside)
             aside.replace(target / built.name)  # an engine may run with the one before
 
 

@@ -1,5 +1,6 @@
 """What is told does not depend on when it is told."""
 
+from collections.abc import Callable
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
@@ -72,7 +73,7 @@ def told(tokens: Content, takes: tuple[bool, ...]) -> list[Any]:
     """All entries of a session's life; after each event, they are taken or not."""
     live, made = Live(tokens), list[Any]()
     notes = live.notes
-    events = (
+    events: tuple[Callable[[], None], ...] = (
         lambda: live.compute(5),
         lambda: live.sample(6),
         lambda: live.go_on([7, 8, 9], "a"),
