@@ -493,9 +493,22 @@ raised(Tap *tap, PyObject *const *arguments, Py_ssize_t count, PyObject *names)
     return NULL;
 }
 
+/* Garbage may be called while it is collected. */
+static int
+has_gone(Tap *tap)
+{
+    if (tap->queue == NULL) {
+        PyErr_SetString(PyExc_ReferenceError, "a tap that has gone is called");
+    }
+    return tap->queue == NULL;
+}
+
 static PyObject *
 call_method(Tap *tap, PyObject *const *arguments, size_t flags, PyObject *names)
 {
+    if (has_gone(tap)) {
+        return NULL;
+    }
     PyObject *result = PyObject_Vectorcall(tap->method, arguments, flags, names);
     if (result == NULL) {
         return raised(tap, arguments, PyVectorcall_NARGS(flags), names);
@@ -516,6 +529,9 @@ call_method(Tap *tap, PyObject *const *arguments, size_t flags, PyObject *names)
 static PyObject *
 say(Tap *tap, PyObject *const *Py_UNUSED(arguments), size_t flags, PyObject *names)
 {
+    if (has_gone(tap)) {
+        return NULL;
+    }
     if (PyVectorcall_NARGS(flags) || names != NULL) {
         return PyErr_Format(PyExc_TypeError, "no arguments are expected");
     }
@@ -606,6 +622,9 @@ note_lengths(Tap *tap, PyObject *requests, PyObject *names)
 static PyObject *
 say_lengths(Tap *tap, PyObject *const *arguments, size_t flags, PyObject *names)
 {
+    if (has_gone(tap)) {
+        return NULL;
+    }
     if (PyVectorcall_NARGS(flags) != 2 || names != NULL) {
         return PyErr_Format(PyExc_TypeError, "requests and names are expected");
     }
