@@ -20,6 +20,9 @@ from kvref.units import BlockId, RequestId, Tokens
 NEGATIVE = (0, 1, 3, 4, 6, 8)
 """Where `allocate_slots` takes counts: new and hit tokens, lookahead, external and encoder tokens, reserved blocks."""
 
+LONG = 64
+"""So many tokens on, any window has left what was hit."""
+
 Told = tuple[str, str, str]
 """The call, what came of it, and a digest of the state behind it."""
 
@@ -67,7 +70,9 @@ def _calls(session: ApiSession) -> Iterator[tuple[str, Callable[[], object]]]:
     for request in session.requests.values():
         yield "leaves", partial(manager.free, request)
     for name, request in sorted(session.requests.items()):
-        yield f"{name} begins again", partial(_begin_again, manager, request)
+        # The first token is computed twice, and cached the second time or not at all.
+        for cached in (True, False):
+            yield f"{name} begins again {cached}", partial(_begin_again, manager, request, cached=cached)
     for name, request in sorted(session.requests.items()):
         found, length = manager.get_computed_blocks(request)
         yield "reset", manager.reset_prefix_cache
@@ -142,7 +147,8 @@ def _of_hits(session: ApiSession, name: str, request: Request) -> Iterator[tuple
             yield f"{name} {what} {tokens}", partial(_and_free, manager, request, tokens, hit)
     if own:
         yield from _strange(session, name, request, own)
-        yield f"{name} with a gap", partial(_with_a_gap, manager, request, length, made["a null more"], own)
+        yield f"{name} without its first", partial(_with_a_gap, session, request, own[0], own[1::2])
+        yield f"{name} without its second", partial(_with_a_gap, session, request, own[-1], own[::2])
     if own:
         yield f"evict {own[0]}", partial(manager.evict_blocks, [own[0]])
         yield f"{name} stale", partial(manager.allocate_slots, request, 1, length, found)
@@ -197,22 +203,25 @@ def _cached_late(session: ApiSession) -> str:
     return str(granted is None)
 
 
-def _begin_again(manager: Any, request: Request) -> None:
-    """The first token is computed twice, and cached the second time, as none of a scheduler is."""
+def _begin_again(manager: Any, request: Request, *, cached: bool) -> None:
+    """No scheduler computes a token twice."""
     request.num_computed_tokens = Tokens(0)
-    for delays in (True, False):
+    for delays in (True, not cached):
         manager.allocate_slots(request, 1, delay_cache_blocks=delays)
     manager.free(request)
 
 
-def _with_a_gap(
-    manager: Any, request: Request, tokens: int, rows: list[list[KVCacheBlock]], own: list[int]
-) -> str:
+def _with_a_gap(session: ApiSession, request: Request, gap: int, lost: list[int]) -> str:
     """Admission with a null among the hits, which then lose the content of some and leave the window."""
-    granted = manager.allocate_slots(request, 1, tokens, KVCacheBlocks(tuple(rows)))
-    manager.evict_blocks(own[1::2])
-    manager.remove_skipped_blocks(request.request_id, tokens)
-    told = manager.get_block_ids(request.request_id)
+    manager = session.manager
+    found, length = manager.get_computed_blocks(request)
+    rows = [[_shown(session, 0) if block.block_id == gap else block for block in row] for row in found.blocks]
+    granted = manager.allocate_slots(request, 1, length, KVCacheBlocks(tuple(rows)))
+    manager.evict_blocks(lost)
+    told = []
+    for computed in (length, length + LONG):
+        manager.remove_skipped_blocks(request.request_id, computed)
+        told.append(manager.get_block_ids(request.request_id))
     manager.free(request)
     return f"{granted is None} {told}"
 

@@ -11,7 +11,7 @@ from blunders import blunders
 from forks import forked
 from found import Fate
 from limits import gates, reserves
-from traces import BUSY, LENGTH, SHORT, crowded, gated, large, played, recurrent, thinned, without
+from traces import BUSY, LENGTH, SHORT, arriving, crowded, gated, large, played, recurrent, thinned, without
 
 from kvref.errors import ConfigurationError
 from kvref.fuzz.cases import draw_case, random_of
@@ -68,6 +68,7 @@ def draw_deck(opener: Opener, seed: int, cases: int) -> list[Drawn]:
     plans = [
         Plan(without((FullGroup(1),), 1), ("asks", "blunders")),
         Plan(without((), 4), ("looks", "asks")),
+        Plan(arriving(), ("asks",)),
         *[Plan(without((SinkGroup(size, 4),), 12, size), ("asks", "limits")) for size in (1, 2, 4)],
     ]
     plans += [_plan(opener, seed, number) for number in range(len(plans), cases)]

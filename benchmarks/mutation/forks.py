@@ -35,6 +35,7 @@ def forked(opener: Opener, choices: Choices) -> Trace:
             (FullGroup(size),),
             (SlidingGroup(size, 4 * size),),
             (SlidingGroup(size, 4 * size), SlidingGroup(size, 4 * size), FullGroup(size)),
+            (FullGroup(size), FullGroup(size)),
             (FullGroup(size), FullGroup(size), SlidingGroup(size, 3 * size)),
             (FullGroup(2 * size), SlidingGroup(size, 3 * size)),
             (FullGroup(4 * size), FullGroup(size), SlidingGroup(2 * size, 5 * size)),
@@ -47,36 +48,46 @@ def forked(opener: Opener, choices: Choices) -> Trace:
     # Where nobody is told of events, single blocks are cached in another way.
     events = choices.chance(0.3)
     configuration = Configuration(groups, blocks, longest, unit, fine, enable_kv_cache_events=events)
-    play = _Play(opener(configuration), choices, unit)
-    length = choices.integer(4, MOST_ENTRIES) * unit + choices.integer(0, 1)
+    play = _Play(opener(configuration), choices, unit, forgetful=choices.chance(0.5))
+    length = choices.integer(choices.choice((1, 4)), MOST_ENTRIES) * unit + choices.integer(0, 1)
     for _ in range(STEPS):
         play.step(length, blocks)
     return Trace(configuration, tuple(play.operations))
 
 
 class _Play:
-    """What was done; the tokens of all requests, and of how many of them those that run have slots."""
+    """What was done; the tokens of all requests, and of how many of them those that run have slots.
 
-    def __init__(self, session: Session, choices: Choices, unit: int) -> None:
+    A forgetful play takes the content of cached blocks often, any other now and then that of any block.
+    """
+
+    def __init__(self, session: Session, choices: Choices, unit: int, *, forgetful: bool) -> None:
         self.operations: list[Operation] = []
         self._session = session
         self._choices = choices
         self._unit = unit
+        self._forgetful = forgetful
         self._tokens: dict[str, tuple[int, ...]] = {}
         self._running: dict[str, int] = {}
 
     def step(self, length: int, blocks: int) -> None:
         """One request comes, grows or goes, or a block loses its content."""
         self._do(NewStep())
-        what = self._choices.weighted(("comes", "grows", "goes", "forgets"), (3, 6, 1, 1))
+        what = self._choices.weighted(("comes", "grows", "goes", "forgets"), (3, 6, 1, 6 if self._forgetful else 1))
         if what == "forgets":
-            self._do(Evict((self._choices.integer(1, blocks - 1),)))
+            self._do(Evict((self._forgotten(blocks),)))
         elif what == "comes" or not self._running:
             self._come(length)
         elif what == "grows":
             self._grow(self._choices.choice(list(self._running)))
         else:
             self._go(self._choices.choice(list(self._running)))
+
+    def _forgotten(self, blocks: int) -> int:
+        cached = [block for block, key in enumerate(self._session.view().keys) if key is not None]
+        if self._forgetful and cached:
+            return self._choices.choice(cached)
+        return self._choices.integer(1, blocks - 1)
 
     def _come(self, length: int) -> None:
         name = f"r{len(self._tokens)}"

@@ -58,19 +58,23 @@ def gates(session: ApiSession, configuration: Configuration) -> Iterator[tuple[s
     for tokens in (longest - 1, longest // 2):
         for lookahead in (0, LOOKAHEAD):
             for encoder in (0,) if configuration.enable_caching else (0, 5):
-                for begun in (0, tokens // 2):
+                half = tokens // 2
+                # One that counts back to its beginning holds all that it ever held.
+                for begun, computed in ((0, 0), (half, half), (half, 0)):
                     request = session.new_request(NewRequest("gated", tuple(range(1, tokens + 1))))
-                    what = f"gate {tokens} {lookahead} {encoder} {begun}"
-                    yield what, _gate(session, request, begun, lookahead, encoder)
+                    what = f"gate {tokens} {lookahead} {encoder} {begun} {computed}"
+                    yield what, _gate(session, request, begun, computed, lookahead, encoder)
 
 
-def _gate(session: ApiSession, request: Request, begun: int, lookahead: int, encoder: int) -> str:
-    """How many small requests come in until this one may not, which holds `begun` tokens."""
+def _gate(
+    session: ApiSession, request: Request, begun: int, computed: int, lookahead: int, encoder: int
+) -> str:
+    """How many small requests come in until this one may not, which holds slots for `begun` tokens."""
     manager = session.manager
     if begun:
         if manager.allocate_slots(request, begun, delay_cache_blocks=True) is None:
             return "does not begin"
-        request.num_computed_tokens = Tokens(begun)
+        request.num_computed_tokens = Tokens(computed)
     fillers: list[Request] = []
     while len(fillers) < MOST_FILLERS:
         granted = manager.allocate_slots(

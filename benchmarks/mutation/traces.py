@@ -168,6 +168,19 @@ def without(groups: tuple[Group, ...], blocks: int, size: int = 1) -> Trace:
     return Trace(Configuration(groups, blocks, 64, size, size), operations)
 
 
+def arriving() -> Trace:
+    """External tokens up to the end of a chunk that cuts a block, and beyond 256."""
+    external, more = 43 * 7, 4
+    operations = (
+        NewRequest("r", tuple(range(external + more))),
+        NewStep(),
+        Allocate("r", 0, more, external=external),
+        StepEnds(),
+        Free("r"),
+    )
+    return Trace(Configuration((ChunkedGroup(3, 7),), 40, LARGE_TOKENS, 3, 3), operations)
+
+
 def played(
     opener: Opener,
     choices: Choices,

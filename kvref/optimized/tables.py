@@ -14,14 +14,13 @@ class Tables:
     The first `released[g]` entries are null. `handled[g]` entries were offered to the prefix cache
     [DATA-8]. Nothing is taken for slots up to `grows_behind`, released while less than `releases_at`
     tokens are computed, or cached of less than `caches_at` tokens; so that a step whose slots end at
-    or before `quiet` has nothing to do. `has_gaps`: behind the released entries there may be nulls.
+    or before `quiet` has nothing to do.
     """
 
     def __init__(self, groups: int) -> None:
         self.rows: Final[list[list[int]]] = [[] for _ in range(groups)]
         self.released: Final[list[int]] = [0] * groups
         self.handled: Final[list[int]] = [0] * groups
-        self.has_gaps = False
         self.grows_behind = 0
         self.releases_at = 0
         self.caches_at = 0
@@ -104,7 +103,6 @@ def bind(pool: BlockPool, group: Group, tables: Tables, start: Start) -> None:
     row = tables.rows[g]
     row.extend([0] * start.nulls)
     row.extend(start.kept)
-    tables.has_gaps = tables.has_gaps or group.has_gaps or 0 in start.kept
     tables.released[g] = start.nulls
     tables.handled[g] = len(row)
     if start.external:
@@ -133,8 +131,9 @@ def grow(pool: BlockPool, group: Group, tables: Tables, target: int, *, is_new: 
 def release_skipped(pool: BlockPool, group: Group, tables: Tables, computed: int) -> None:
     """Release the entries that no token behind `computed` ones reads [SKIP-1].
 
-    From the last to the first: those in a row go with their content to the back and without it to
-    the front; recurrent states that stand apart all go to the back [SKIP-2, SKIP-3, MAMBA-2, Q-52].
+    From the last down to the first null, with content to the back and without it to the front. Behind that null
+    recurrent states that stand apart all go to the back; of a window, whose hit had the null in its midst,
+    nothing goes [SKIP-2, SKIP-3, MAMBA-2, Q-52].
     """
     g = group.index
     row, first = tables.rows[g], tables.released[g]
@@ -149,15 +148,17 @@ def release_skipped(pool: BlockPool, group: Group, tables: Tables, computed: int
         tables.released[g] = end
         return
     at = first
-    if tables.has_gaps:
+    if 0 in row[first:end]:
         at = end
-        while at > first and row[at - 1]:
+        while row[at - 1]:
             at -= 1
     _release_by_content(pool, group, tables, at, end)
-    if at > first:
+    if group.has_gaps:
         pool.stretches.release(row, first, at)
-    row[first:end] = [0] * (end - first)
-    tables.released[g] = end
+        at = first
+    row[at:end] = [0] * (end - at)
+    if at == first:
+        tables.released[g] = end
 
 
 def free(pool: BlockPool, group: Group, tables: Tables) -> None:

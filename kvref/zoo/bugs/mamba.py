@@ -73,7 +73,7 @@ BUGS = (
         "states-that-stand-apart-leak",
         "MAMBA-2",
         "An old state with nulls around it leaves its table and is never free again.",
-        (Edit("tables", "    if at > first:\n        pool.stretches.release(row, first, at)\n", ""),),
+        (Edit("tables", "        pool.stretches.release(row, first, at)\n        at = first\n", "        at = first\n"),),
         origin="Q-52",
     ),
     Bug(
