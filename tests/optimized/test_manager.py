@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kvref.blocks import KVCacheBlocks
 from kvref.errors import ForeignHitError
 from kvref.optimized.tables import Tables
 from spec.units import RequestId, Tokens
@@ -95,6 +96,24 @@ def test_a_hit_survives_the_eviction_of_something_else(manager: Any) -> None:
     hits, length = caller.manager.get_computed_blocks(b)
     caller.manager.evict_blocks([caller.table(a, 1)[0]])
     assert caller.manager.allocate_slots(b, 1, length, hits) is not None
+
+
+def test_a_window_keeps_what_lies_before_a_null_in_the_midst_of_its_hit(manager: Any) -> None:
+    # SKIP-2, FREE-1: no lookup returns such a hit, but a caller may leave a block out of one.
+    caller = Caller(sliding(1, 6), blocks=40, manager=manager)
+    tokens = fresh(12)
+    a, b = caller.request("a", tokens[:10]), caller.request("b", tokens)
+    caller.admit(a)
+    caller.free(a)
+    hits, length = caller.manager.get_computed_blocks(b)
+    null, *_, last_but_one, last = hits.blocks[0]
+    row = [null if block is last_but_one else block for block in hits.blocks[0]]
+    caller.manager.allocate_slots(b, 1, length, KVCacheBlocks((row,)))
+    assert caller.table(b) == [0, 0, 0, 0, 0, 6, 7, 8, 0, last.block_id, 11]
+    caller.manager.remove_skipped_blocks(b.request_id, Tokens(64))
+    assert caller.table(b) == [0, 0, 0, 0, 0, 6, 7, 8, 0, 0, 0]
+    caller.free(b)
+    assert caller.manager.usage == 0
 
 
 def test_tables_are_live_and_nothing_is_one_constant(manager: Any) -> None:
