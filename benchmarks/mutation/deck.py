@@ -11,11 +11,11 @@ from blunders import blunders
 from forks import forked
 from found import Fate
 from limits import gates, reserves
-from traces import BUSY, LENGTH, SHORT, arriving, crowded, gated, large, played, recurrent, thinned, without
+from traces import BUSY, LENGTH, SHORT, arriving, crowded, gated, halved, large, losing, played, recurrent, thinned, without
 
 from kvref.errors import ConfigurationError
 from kvref.fuzz.cases import draw_case, random_of
-from kvref.operations import Configuration, FullGroup, SinkGroup, Trace
+from kvref.operations import Configuration, FullGroup, SinkGroup, SlidingGroup, Trace
 from kvref.targets.base import Digester
 from kvref.targets.inprocess import InProcessSession
 from kvref.targets.session import block_ids
@@ -69,6 +69,9 @@ def draw_deck(opener: Opener, seed: int, cases: int) -> list[Drawn]:
         Plan(without((FullGroup(1),), 1), ("asks", "blunders")),
         Plan(without((), 4), ("looks", "asks")),
         Plan(arriving(), ("asks",)),
+        Plan(losing(), ("looks",)),
+        Plan(halved(FullGroup(2), 3, 0), ("looks",)),
+        Plan(halved(SlidingGroup(1, 4), 10, 8), ("looks",)),
         *[Plan(without((SinkGroup(size, 4),), 12, size), ("asks", "limits")) for size in (1, 2, 4)],
     ]
     plans += [_plan(opener, seed, number) for number in range(len(plans), cases)]

@@ -30,11 +30,12 @@ VOCABULARY = 3
 def forked(opener: Opener, choices: Choices) -> Trace:
     """Such prompts, in a pool that has room for most of them."""
     size = choices.choice((1, 1, 2))
+    window = SlidingGroup(size, choices.choice((4, 4, 9)) * size)
     groups: tuple[Group, ...] = choices.choice(
         (
             (FullGroup(size),),
-            (SlidingGroup(size, 4 * size),),
-            (SlidingGroup(size, 4 * size), SlidingGroup(size, 4 * size), FullGroup(size)),
+            (window,),
+            (window, window, FullGroup(size)),
             (FullGroup(size), FullGroup(size)),
             (FullGroup(size), FullGroup(size), SlidingGroup(size, 3 * size)),
             (FullGroup(2 * size), SlidingGroup(size, 3 * size)),
@@ -49,7 +50,7 @@ def forked(opener: Opener, choices: Choices) -> Trace:
     events = choices.chance(0.3)
     configuration = Configuration(groups, blocks, longest, unit, fine, enable_kv_cache_events=events)
     play = _Play(opener(configuration), choices, unit, forgetful=choices.chance(0.5))
-    length = choices.integer(choices.choice((1, 4)), MOST_ENTRIES) * unit + choices.integer(0, 1)
+    length = choices.integer(4, MOST_ENTRIES) * unit + choices.integer(0, 1)
     for _ in range(STEPS):
         play.step(length, blocks)
     return Trace(configuration, tuple(play.operations))
@@ -58,7 +59,8 @@ def forked(opener: Opener, choices: Choices) -> Trace:
 class _Play:
     """What was done; the tokens of all requests, and of how many of them those that run have slots.
 
-    A forgetful play takes the content of cached blocks often, any other now and then that of any block.
+    A forgetful play takes the content of cached blocks often, any other now and then that of any block. Its
+    prompts are of any length.
     """
 
     def __init__(self, session: Session, choices: Choices, unit: int, *, forgetful: bool) -> None:
@@ -73,7 +75,9 @@ class _Play:
     def step(self, length: int, blocks: int) -> None:
         """One request comes, grows or goes, or a block loses its content."""
         self._do(NewStep())
-        what = self._choices.weighted(("comes", "grows", "goes", "forgets"), (3, 6, 1, 6 if self._forgetful else 1))
+        what = self._choices.weighted(
+            ("comes", "grows", "goes", "forgets"), (6, 6, 3, 9) if self._forgetful else (3, 6, 1, 1)
+        )
         if what == "forgets":
             self._do(Evict((self._forgotten(blocks),)))
         elif what == "comes" or not self._running:
@@ -91,6 +95,8 @@ class _Play:
 
     def _come(self, length: int) -> None:
         name = f"r{len(self._tokens)}"
+        if self._forgetful:
+            length = self._choices.integer(1, length)
         parent = self._choices.choice(list(self._tokens.values())) if self._tokens else ()
         shared = parent[: self._choices.integer(0, length)]
         tokens = shared + self._choices.integers(length - len(shared), 1, VOCABULARY)
