@@ -7,6 +7,7 @@ plays vLLM, which trusts its caller.
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from typing import Any
 
 from kvref.blocks import KVCacheBlock, KVCacheBlocks
@@ -69,10 +70,8 @@ def _calls(session: ApiSession) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "cached late", partial(_cached_late, session)
     for request in session.requests.values():
         yield "leaves", partial(manager.free, request)
-    for name, request in sorted(session.requests.items()):
-        # The first token is computed twice, and cached the second time or not at all.
-        for cached in (True, False):
-            yield f"{name} begins again {cached}", partial(_begin_again, manager, request, cached=cached)
+    for cached, (name, request) in product((True, False), sorted(session.requests.items())):
+        yield f"{name} begins again {cached}", partial(_begin_again, manager, request, cached=cached)
     for name, request in sorted(session.requests.items()):
         found, length = manager.get_computed_blocks(request)
         yield "reset", manager.reset_prefix_cache
@@ -204,7 +203,7 @@ def _cached_late(session: ApiSession) -> str:
 
 
 def _begin_again(manager: Any, request: Request, *, cached: bool) -> None:
-    """No scheduler computes a token twice."""
+    """The first token is computed twice, as none of a scheduler is, and cached the second time or not at all."""
     request.num_computed_tokens = Tokens(0)
     for delays in (True, not cached):
         manager.allocate_slots(request, 1, delay_cache_blocks=delays)

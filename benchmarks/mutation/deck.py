@@ -4,18 +4,20 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import zip_longest
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from answers import Hooks, answers
 from blunders import blunders
 from forks import forked
 from found import Fate
 from limits import gates, reserves
-from traces import BUSY, LENGTH, SHORT, arriving, crowded, gated, halved, large, losing, played, recurrent, thinned, without
+from plans import Besides, Plan
+from traces import BUSY, LENGTH, SHORT, crowded, gated, large, played, recurrent, thinned
+from written import written
 
 from kvref.errors import ConfigurationError
 from kvref.fuzz.cases import draw_case, random_of
-from kvref.operations import Configuration, FullGroup, SinkGroup, SlidingGroup, Trace
+from kvref.operations import Configuration
 from kvref.targets.base import Digester
 from kvref.targets.inprocess import InProcessSession
 from kvref.targets.session import block_ids
@@ -40,20 +42,8 @@ class Opener(NamedTuple):
         return opened
 
 
-Besides = Literal["hooks", "looks", "asks", "blunders", "limits"]
-"""What is done besides a trace: hooks are told of the life of blocks; all requests are looked up after each
-operation, those that have ended, too, and asked for what all share; and behind its end what is returned is asked for all that it tells,
-blunders are made, and limits sought. It takes long, and so is not done for every trace."""
-
 FUZZED: dict[int, Besides] = {1: "hooks", 3: "blunders", 4: "asks", 5: "looks", 7: "limits", 9: "blunders"}
 """By the last digit of its number, what is done besides a trace of the fuzzer's."""
-
-
-class Plan(NamedTuple):
-    """What is played."""
-
-    trace: Trace
-    besides: tuple[Besides, ...]
 
 
 class Drawn(NamedTuple):
@@ -64,16 +54,8 @@ class Drawn(NamedTuple):
 
 
 def draw_deck(opener: Opener, seed: int, cases: int) -> list[Drawn]:
-    """So many cases: the fuzzer's, some of other sizes than the fuzzer draws, and a pool without a block."""
-    plans = [
-        Plan(without((FullGroup(1),), 1), ("asks", "blunders")),
-        Plan(without((), 4), ("looks", "asks")),
-        Plan(arriving(), ("asks",)),
-        Plan(losing(), ("looks",)),
-        Plan(halved(FullGroup(2), 3, 0), ("looks",)),
-        Plan(halved(SlidingGroup(1, 4), 10, 8), ("looks",)),
-        *[Plan(without((SinkGroup(size, 4),), 12, size), ("asks", "limits")) for size in (1, 2, 4)],
-    ]
+    """So many cases: some written by hand, the fuzzer's, and some of other sizes than the fuzzer draws."""
+    plans = written()
     plans += [_plan(opener, seed, number) for number in range(len(plans), cases)]
     return [_drawn(opener, plan) for plan in plans]
 

@@ -12,24 +12,15 @@ from kvref.fuzz.configurations import draw
 from kvref.fuzz.habits import draw_habits
 from kvref.fuzz.weights import DEFAULT, MambaMode, Weights
 from kvref.operations import (
-    Allocate,
     ChunkedGroup,
-    CommonPrefix,
     Configuration,
     CrossGroup,
-    Evict,
-    Free,
     FullGroup,
     Group,
-    Lookup,
     MambaGroup,
-    NewRequest,
-    NewStep,
     Observation,
     Operation,
-    Reset,
     SlidingGroup,
-    StepEnds,
     Trace,
 )
 from kvref.targets.picture import Opener
@@ -152,70 +143,6 @@ def recurrent(choices: Choices) -> Configuration:
     )
     blocks = choices.integer(10, 30) * len(groups)
     return Configuration(groups, blocks, 24 * size, size, size, enable_kv_cache_events=True)
-
-
-def without(groups: tuple[Group, ...], blocks: int, size: int = 1) -> Trace:
-    """One short request, where there are no groups or no blocks but the null block."""
-    operations = (
-        NewRequest("r", (1, 2)),
-        NewStep(),
-        Lookup("r"),
-        Allocate("r", 0, 2, hit=0),
-        CommonPrefix("r"),
-        StepEnds(),
-        Free("r"),
-        Reset(),
-    )
-    return Trace(Configuration(groups, blocks, 64, size, size), operations)
-
-
-def arriving() -> Trace:
-    """External tokens up to the end of a chunk that cuts a block, and beyond 256."""
-    external, more = 43 * 7, 4
-    operations = (
-        NewRequest("r", tuple(range(external + more))),
-        NewStep(),
-        Allocate("r", 0, more, external=external),
-        StepEnds(),
-        Free("r"),
-    )
-    return Trace(Configuration((ChunkedGroup(3, 7),), 40, LARGE_TOKENS, 3, 3), operations)
-
-
-def losing() -> Trace:
-    """Each prompt goes on behind what has lost its last block; then what they go on with loses more."""
-    a = tuple(range(1, 7))
-    b = (*a[:5], *range(11, 15))
-    c = (*b[:8], *range(21, 24))
-    operations: list[Operation] = []
-    taken = 0
-    for name, tokens, hit in (("a", a, 0), ("b", b, 5), ("c", c, 8)):
-        new = len(tokens) - hit
-        taken += new
-        operations += [
-            NewRequest(name, tokens),
-            NewStep(),
-            Lookup(name),
-            Allocate(name, 0, new, hit=hit),
-            Evict((taken,)),
-        ]
-    operations += [Evict((block,)) for block in (2, 5, 9)]
-    return Trace(Configuration((SlidingGroup(1, 5),), 20, 64, 1, 1), tuple(operations))
-
-
-def halved(group: Group, tokens: int, entry: int) -> Trace:
-    """Of two groups with one spec only the second has lost the block of a table entry."""
-    entries = -(-tokens // group.block_size)
-    operations = (
-        NewRequest("r", tuple(range(tokens))),
-        NewStep(),
-        Lookup("r"),
-        Allocate("r", 0, tokens, hit=0),
-        Evict((entries + 1 + entry,)),
-    )
-    return Trace(
-        Configuration((group, group), 2 * entries + 1, 64, group.block_size, group.block_size), operations
-    )
 
 
 def played(

@@ -301,10 +301,11 @@ class KVCacheManager:
 
 def _members_by_spec(config: ManagerConfig) -> list[list[int]]:
     """The groups with an equal spec, by their first member [HIT-2]."""
+    specs = config.specs
     members: list[list[int]] = []
-    for index, spec in enumerate(config.specs):
+    for index, spec in enumerate(specs):
         for own in members:
-            if config.specs[own[0]] == spec:
+            if specs[own[0]] == spec:
                 own.append(index)
                 break
         else:

@@ -73,7 +73,13 @@ BUGS = (
         "states-that-stand-apart-leak",
         "MAMBA-2",
         "An old state with nulls around it leaves its table and is never free again.",
-        (Edit("tables", "        pool.stretches.release(row, first, at)\n        at = first\n", "        at = first\n"),),
+        (
+            Edit(
+                "tables",
+                "        pool.stretches.release(row, first, at)\n        at = first\n",
+                "        at = first\n",
+            ),
+        ),
         origin="Q-52",
     ),
     Bug(
