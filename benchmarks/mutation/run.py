@@ -1,7 +1,7 @@
 """Mutation testing of the two managers, where the fuzzer's comparison is all that kills.
 
 `python benchmarks/mutation/run.py optimized|reference [--cases N] [--seed S] [--again survivors|unexplained]
-[--sample N] [--workers N]`: every mutant of one manager is held, in a process of its own, against what the other manager
+[--enough N] [--sample N] [--workers N]`: every mutant of one manager is held, in a process of its own, against what the other manager
 showed on cases drawn beforehand, operation for operation, answers and state. The unchanged managers keep
 every invariant on these cases, so a mutant that breaks one shows a difference. A mutant is killed by the
 first difference, by what it raises, or by not coming to an end; one that was run again has had what it was
@@ -11,6 +11,7 @@ nothing is run twice. The exit code is 1 if a survivor of the manager has no rea
 
 import argparse
 import gc
+import math
 import os
 import resource
 import signal
@@ -101,11 +102,15 @@ def ended(running: dict[int, tuple[WorkItem, int]]) -> tuple[WorkItem, Change, F
     return item, msgspec.json.decode(change, type=Change), fate
 
 
-def due(db: WorkDB, again: str) -> list[WorkItem]:
-    """What was not run yet, or what survived until now."""
+def due(db: WorkDB, again: str, enough: float = math.inf) -> list[WorkItem]:
+    """What was not run yet, or what survived until now, given fewer cases than are enough."""
     if not again:
         return list(db.pending_work_items)
-    lived = {job: found.change for job, found in kept(db) if found.fate.killer is None}
+    lived = {
+        job: found.change
+        for job, found in kept(db)
+        if found.fate.killer is None and found.fate.cases < enough
+    }
     items = [item for item in db.work_items if item.job_id in lived]
     return [item for item in items if again == "survivors" or not reason_for(lived[item.job_id])]
 
@@ -137,6 +142,9 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1, help="draws the cases, and the sample")
     parser.add_argument("--again", choices=["survivors", "unexplained"], default="", help="run these again")
+    parser.add_argument(
+        "--enough", type=int, default=math.inf, help="again only what was given fewer cases than this"
+    )
     parser.add_argument("--sample", type=int, help="run so many of what is due, drawn by seed; all otherwise")
     parser.add_argument("--workers", type=int, default=1, help="processes at a time")
     parser.add_argument("--sessions", type=Path, default=SESSIONS)
@@ -147,7 +155,7 @@ def main() -> None:
             stack.enter_context(session_of(path, options.sessions)) for path in modules_of(options.manager)
         ]
         owners = {item.job_id: db for db in sessions for item in db.work_items}
-        items = [item for db in sessions for item in due(db, options.again)]
+        items = [item for db in sessions for item in due(db, options.again, options.enough)]
         # In the order of a draw: a run that is stopped early has seen something of every module.
         chosen = sample(items, options.sample or len(items), options.seed)
         [other] = [session for name, session in MANAGERS.items() if name != options.manager]

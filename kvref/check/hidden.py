@@ -41,7 +41,7 @@ def _of_optimized(session: OptimizedSession, names: Names) -> Form:
     tables = sorted(
         (
             names.requests[name],
-            *(own.released, own.has_gaps, own.grows_behind, own.releases_at, own.caches_at, own.quiet),
+            *(own.released, own.grows_behind, own.releases_at, own.caches_at, own.quiet),
         )
         for name, own in manager.tables.items()
     )

@@ -38,7 +38,7 @@ def _cache_blocks(
     kept = group.kept_blocks(start, end, request.num_prompt_tokens)
     if kept is not None:
         kept = [index for index in kept if row[index]]
-    elif not group.is_full and 0 in row[start:end]:
+    elif 0 in row[start:end]:
         kept = [index for index in range(start, end) if row[index]]
     runs = pool.maps[g].runs if kept is None else None
     hashes: list[bytes] = request.block_hashes  # type: ignore[assignment]

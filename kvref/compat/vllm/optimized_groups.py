@@ -66,9 +66,7 @@ class Row(MutableSequence[KVCacheBlock]):
         """The number of a block that is put here by hand, which has a user from then on."""
         number, own = self._numbers.number(block), self._numbers.own
         own.give_up_runs()
-        if block.is_null:
-            self._tables.has_gaps = True
-        else:
+        if not block.is_null:
             stretch = own.stretches.alone(number)
             if not stretch.users:
                 own.stretches.hold([stretch])
@@ -236,10 +234,7 @@ class Group:
         self._held(RequestId(request.request_id))
         tables, told = self._tables[request.request_id], _as_told(self._own, interval)
         self._pool.own.give_up_runs()
-        # What was put into the table by hand may be null, and is looked at one by one.
-        tables.released[told.index], released = len(tables.rows[told.index]), tables.released[told.index]
         cache_full_blocks(self._pool.own, told, request, tables, tokens, tells=self._tells)
-        tables.released[told.index] = released
         # What this retention leaves out counts as handled, but has no content.
         self._pool.own.was_evicted_by_hand = True
 
@@ -292,7 +287,6 @@ class Group:
         if tables is None:
             groups = max(len(self._pool.own.maps), self._own.index + 1)
             tables = self._tables[request_id] = Tables(groups)
-            tables.has_gaps = self._own.has_gaps
         return tables
 
 

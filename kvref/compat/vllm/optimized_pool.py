@@ -310,8 +310,7 @@ class Pool:
             self.own.maps[group_id] = GroupMap(group.hashes_per_block)
         tables = Tables(group_id + 1)
         tables.rows[group_id] = [0] * first + [self.numbers.number(block) for block in blocks[first:end]]
-        # What is behind released entries may be null, and is looked at one by one.
-        tables.released[group_id], tables.handled[group_id] = end, first
+        tables.handled[group_id] = first
         known = [index for index in range(first, end) if self._is_cached(tables.rows[group_id][index])]
         stop = min([*known, end])
         told, tells = len(self.events), self._records_events and not known

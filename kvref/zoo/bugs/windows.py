@@ -53,7 +53,7 @@ BUGS = (
             Edit("caching", "        kept = [index for index in kept if row[index]]\n", "        pass\n"),
             Edit(
                 "caching",
-                "    elif not group.is_full and 0 in row[start:end]:\n        kept = [index for index in range(start, end) if row[index]]\n",
+                "    elif 0 in row[start:end]:\n        kept = [index for index in range(start, end) if row[index]]\n",
                 "",
             ),
         ),
