@@ -112,6 +112,10 @@ def _of_a_holder(
     )
     found, length = manager.get_computed_blocks(request)
     yield f"{name} hit", partial(manager.allocate_slots, request, 1, length, found)
+    yield (
+        f"{name} hits itself",
+        partial(manager.allocate_slots, request, 1, 0, manager.get_blocks(name)),
+    )
     # Legal, and never asked by the fuzzer's scheduler: a step that caches nothing, and the gate for one that runs.
     yield f"{name} delayed", partial(manager.allocate_slots, request, 9, delay_cache_blocks=True)
     yield f"{name} must fit", partial(manager.allocate_slots, request, 1, full_sequence_must_fit=True)

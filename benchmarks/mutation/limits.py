@@ -1,6 +1,7 @@
 """Where a manager says no: for each limit the last thing that it grants, and the first that it refuses."""
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from kvref.operations import Configuration, NewRequest
@@ -17,13 +18,12 @@ def reserves(session: ApiSession) -> Iterator[tuple[str, str]]:
     manager = session.manager
     for name, request in sorted(session.requests.items()):
         holds = any(manager.get_block_ids(name))
-        for new in (1, 6, 40):
-            if holds:
+        for new, external in product((0, 1, 6, 40), (0, 1, 9)):
+            if holds and new and not external:
                 yield f"{name} {new} more", _least(session, request, new)
-            elif request.num_tokens:
-                for external in (0, 1, 9):
-                    yield f"{name} {new} {external} first", _least_of_new(session, request, new, external)
-                    manager.free(request)
+            elif not holds and request.num_tokens and new + external:
+                yield f"{name} {new} {external} first", _least_of_new(session, request, new, external)
+                manager.free(request)
 
 
 def _least_of_new(session: ApiSession, request: Request, new: int, external: int) -> str:

@@ -40,10 +40,13 @@ def written() -> list[Plan]:
         Plan(without((FullGroup(1),), 1), ("asks", "blunders")),
         Plan(without((), 4), ("looks", "asks")),
         *[Plan(without((SinkGroup(size, 4),), 12, size), ("asks", "limits")) for size in (1, 2, 4)],
+        Plan(without((MambaGroup(1, "align", 1),), 12), ("limits",)),
         Plan(arriving(), ()),
         Plan(losing(), ("looks",)),
         Plan(halved(FullGroup(2), 3, 0), ("looks",)),
         Plan(halved(SlidingGroup(1, 4), 10, 8), ("looks",)),
+        Plan(drafting((FullGroup(1), MambaGroup(1, "align", 2)), 12, (1, 2, 2, 1, 1)), ()),
+        Plan(drafting((MambaGroup(1, "align", 3),), 10, (1, 2, 1, 1), (1, 1, 3, 1, 1)), ()),
         Plan(spelt(), ()),
         Plan(states(), ()),
         Plan(large_number(), ()),
@@ -64,7 +67,7 @@ def comes(name: str, tokens: Sequence[int], hit: int = 0, *, skip_reading: bool 
 
 
 def without(groups: tuple[Group, ...], blocks: int, size: int = 1) -> Trace:
-    """One short request, where there are no groups or no blocks but the null block."""
+    """One short request, as where there are no groups, or no blocks but the null block."""
     operations = (
         NewRequest("r", (1, 2)),
         NewStep(),
@@ -111,6 +114,20 @@ def halved(group: Group, tokens: int, entry: int) -> Trace:
     entries = -(-tokens // size)
     operations = (*comes("r", range(tokens)), Evict((entries + 1 + entry,)))
     return Trace(Configuration((group, group), 2 * entries + 1, LONG, size, size), operations)
+
+
+def drafting(groups: tuple[Group, ...], blocks: int, *steps: tuple[int, ...]) -> Trace:
+    """One request after another goes on by so many tokens a step; the drafts' blocks change places on the way."""
+    operations: list[Operation] = []
+    for number, own in enumerate(steps):
+        name = f"r{number}"
+        operations += [NewRequest(name, tuple(range(100 * number, 100 * number + sum(own)))), Lookup(name)]
+        computed = 0
+        for new in own:
+            operations += [NewStep(), Allocate(name, computed, new, hit=None if computed else 0)]
+            computed += new
+        operations.append(Free(name))
+    return Trace(Configuration(groups, blocks, LONG, 1, 1), tuple(operations))
 
 
 def spelt() -> Trace:

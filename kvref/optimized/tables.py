@@ -113,10 +113,11 @@ def grow(pool: BlockPool, group: Group, tables: Tables, target: int, *, is_new: 
     """Grow the table to `target` entries: what was appended, moved blocks and nulls included [GET-2]."""
     row = tables.rows[group.index]
     length = len(row)
-    if target <= length:
+    missing = target - length
+    if missing <= 0:
         return []
     if not group.has_gaps:
-        return pool.take(target - length, row)
+        return pool.take(missing, row)
     running = target - group.drafts - 1
     if length < running:
         row.extend([0] * (running - length))

@@ -19,10 +19,9 @@ from spec.units import BlockHash, BlockId, BlockKey, Blocks, GroupId, RequestId,
 class Row(MutableSequence[KVCacheBlock]):
     """One block table: the manager's own list of numbers, block by block."""
 
-    def __init__(self, numbers: Numbers, row: list[int], tables: Tables) -> None:
+    def __init__(self, numbers: Numbers, row: list[int]) -> None:
         self._numbers = numbers
         self._row = row
-        self._tables = tables
 
     def __len__(self) -> int:
         return len(self._row)
@@ -269,7 +268,7 @@ class Group:
         return Blocks([count == len(self._tables) for count in [*users, 0]].index(False))
 
     def _row(self, tables: Tables) -> Row:
-        return Row(self._pool.numbers, tables.rows[self._own.index], tables)
+        return Row(self._pool.numbers, tables.rows[self._own.index])
 
     def _held(self, request_id: RequestId) -> Tables | None:
         """The tables of a request, if it has any; what was set by hand is brought up to date."""
