@@ -171,12 +171,18 @@ class KVCacheManager:
         found = new_computed_blocks
         rows = None if found is None else rows_of(found)
         check_call(
-            request, rows, num_new_tokens, num_external_computed_tokens, len(groups), holds=tables is not None
+            request,
+            rows,
+            num_new_tokens,
+            num_external_computed_tokens,
+            len(groups),
+            caching=self._caching,
+            holds=tables is not None,
         )
         if rows is None or not any(rows):
             rows = self.empty_kv_cache_blocks.rows
         elif not (isinstance(found, BlockIds) and found.is_hit_of(request, num_new_computed_tokens, pool)):
-            check_hits(request, rows, num_new_computed_tokens, groups, pool, caching=self._caching)
+            check_hits(request, rows, num_new_computed_tokens, groups, pool)
         extent = Extent(
             request.num_computed_tokens + num_new_computed_tokens,
             num_external_computed_tokens,

@@ -25,7 +25,14 @@ def check_counts(counts: tuple[int, ...]) -> None:
 
 
 def check_call(
-    request: Request, rows: list[list[int]] | None, new: int, external: int, groups: int, *, holds: bool
+    request: Request,
+    rows: list[list[int]] | None,
+    new: int,
+    external: int,
+    groups: int,
+    *,
+    caching: bool,
+    holds: bool,
 ) -> None:
     """Whether there is something to allocate, and hits only for a request without tables [ALLOC-1, ALLOC-15]."""
     if new == 0 and external == 0:
@@ -36,7 +43,12 @@ def check_call(
         raise ForeignHitError(
             f"request {request.request_id}: hits for {len(rows)} groups, but there are {groups}"
         )
-    if holds and (external or (rows is not None and any(rows))):
+    hits = rows is not None and any(rows)
+    if hits and not caching:
+        raise ForeignHitError(
+            f"request {request.request_id}: hits should be empty when prefix caching is disabled"
+        )
+    if holds and (hits or external):
         raise ForeignHitError(
             f"request {request.request_id} holds a block table already: hits and external tokens are for "
             "a new or a preempted request"
@@ -49,14 +61,8 @@ def check_hits(
     tokens: int,
     groups: list[Group],
     pool: BlockPool,
-    *,
-    caching: bool,
 ) -> None:
     """Whether the hits hold the request's content still, and as many tokens as told [ALLOC-18, BIND-5]."""
-    if not caching:
-        raise ForeignHitError(
-            f"request {request.request_id}: hits should be empty when prefix caching is disabled"
-        )
     for group in groups:
         row = rows[group.index]
         if len(row) * group.block_size != tokens:
