@@ -43,8 +43,10 @@ def written() -> list[Plan]:
         Plan(without((MambaGroup(1, "align", 1),), 12), ("limits",)),
         Plan(arriving(), ()),
         Plan(losing(), ("looks",)),
-        Plan(halved(FullGroup(2), 3, 0), ("looks",)),
-        Plan(halved(SlidingGroup(1, 4), 10, 8), ("looks",)),
+        Plan(lacking(2, FullGroup(2), 3, 0), ("looks",)),
+        Plan(lacking(2, SlidingGroup(1, 4), 10, 8), ("looks",)),
+        Plan(lacking(3, FullGroup(1), 4, 0), ("looks",)),
+        Plan(lacking(3, SlidingGroup(1, 9), 4, 0), ("looks",)),
         Plan(drafting((FullGroup(1), MambaGroup(1, "align", 2)), 12, (1, 2, 2, 1, 1)), ()),
         Plan(drafting((MambaGroup(1, "align", 3),), 10, (1, 2, 1, 1), (1, 1, 3, 1, 1)), ()),
         Plan(spelt(), ()),
@@ -108,12 +110,16 @@ def losing() -> Trace:
     return Trace(Configuration((SlidingGroup(1, 5),), 20, 64, 1, 1), tuple(operations))
 
 
-def halved(group: Group, tokens: int, entry: int) -> Trace:
-    """Of two groups with one spec only the second has lost the block of a table entry."""
+def lacking(groups: int, group: Group, tokens: int, entry: int) -> Trace:
+    """Of groups with one spec only the second has lost the block of a table entry; another prompt ends otherwise."""
     size = group.block_size
     entries = -(-tokens // size)
-    operations = (*comes("r", range(tokens)), Evict((entries + 1 + entry,)))
-    return Trace(Configuration((group, group), 2 * entries + 1, LONG, size, size), operations)
+    operations = (
+        *comes("r", range(tokens)),
+        NewRequest("other", (*range(tokens - 1), tokens)),
+        Evict((entries + 1 + entry,)),
+    )
+    return Trace(Configuration((group,) * groups, groups * entries + 1, LONG, size, size), operations)
 
 
 def drafting(groups: tuple[Group, ...], blocks: int, *steps: tuple[int, ...]) -> Trace:

@@ -91,9 +91,11 @@ class Runs:
 
     def known(self, names: list[bytes], start: int, end: int) -> list[int] | None:
         """The blocks of [start, end) up to the first that is missing; None if the runs do not tell."""
+        if start >= end:
+            return []
         if self._is_full and not start:
             return self._longest(names, min(end, len(names)))
-        return self._between(names, start, end - 1) if start < end <= len(names) else None
+        return self._between(names, start, end - 1) if end <= len(names) else None
 
     def _longest(self, names: list[bytes], end: int) -> list[int] | None:
         """The end is found as if the cached names came first; whether they do, the runs tell."""

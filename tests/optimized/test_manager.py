@@ -116,6 +116,17 @@ def test_a_window_keeps_what_lies_before_a_null_in_the_midst_of_its_hit(manager:
     assert caller.manager.usage == 0
 
 
+def test_a_hit_needs_the_first_block_of_each_of_three_groups_with_one_spec(manager: Any) -> None:
+    # HIT-2
+    caller = Caller(full(1), full(1), full(1), blocks=40, manager=manager)
+    tokens = fresh(4)
+    a, b = caller.request("a", tokens), caller.request("b", tokens[:3] + fresh(1))
+    caller.admit(a)
+    assert caller.lookup(b)[1] == 3
+    caller.manager.evict_blocks([caller.table(a, 1)[0]])
+    assert caller.lookup(b) == (([], [], []), 0)
+
+
 def test_tables_are_live_and_nothing_is_one_constant(manager: Any) -> None:
     # ALLOC-17, DATA-7
     caller = Caller(full(4), blocks=20, manager=manager)
