@@ -49,6 +49,7 @@ def written() -> list[Plan]:
         Plan(lacking(3, SlidingGroup(1, 9), 4, 0), ("looks",)),
         Plan(drafting((FullGroup(1), MambaGroup(1, "align", 2)), 12, (1, 2, 2, 1, 1)), ()),
         Plan(drafting((MambaGroup(1, "align", 3),), 10, (1, 2, 1, 1), (1, 1, 3, 1, 1)), ()),
+        Plan(long_tail(), ()),
         Plan(spelt(), ()),
         Plan(states(), ()),
         Plan(large_number(), ()),
@@ -173,6 +174,14 @@ def long_hit() -> Trace:
     prompt = range(1400)
     operations = (*comes("a", prompt), Free("a"), NewRequest("b", tuple(prompt)), Lookup("b"))
     return Trace(Configuration((ChunkedGroup(1, 2000),), 1500, 2000, 1, 1), operations)
+
+
+def long_tail() -> Trace:
+    """The tails that are kept are long, and what lies between them is longer."""
+    prompt = range(150)
+    groups = (FullGroup(1), SlidingGroup(1, 50))
+    configuration = Configuration(groups, 400, LONG, 64, 1, retention_interval=64)
+    return Trace(configuration, (*comes("a", prompt), Free("a"), NewRequest("b", tuple(prompt)), Lookup("b")))
 
 
 def many_groups() -> Trace:
