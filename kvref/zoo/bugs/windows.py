@@ -41,7 +41,7 @@ BUGS = (
         "released-entries-stay-in-the-table",
         "SKIP-1",
         "What a window has left is free, and its table goes on to name it.",
-        (Edit("tables", "    row[first:end] = [0] * (end - first)\n", ""),),
+        (Edit("tables", "    row[at:end] = [0] * (end - at)\n", ""),),
         origin="sgl-project/sglang#27586",
         hidden={"hits": _TOLD_ONCE, "safe": _TOLD_ONCE},
     ),
