@@ -43,6 +43,7 @@ def written() -> list[Plan]:
         Plan(without((MambaGroup(1, "align", 1),), 12), ("limits",)),
         Plan(arriving(), ()),
         Plan(losing(), ("looks",)),
+        Plan(regrown(), ("looks",)),
         Plan(lacking(2, FullGroup(2), 3, 0), ("looks",)),
         Plan(lacking(2, SlidingGroup(1, 4), 10, 8), ("looks",)),
         Plan(lacking(3, FullGroup(1), 4, 0), ("looks",)),
@@ -109,6 +110,18 @@ def losing() -> Trace:
         operations += [*comes(name, tokens, hit), Evict((taken,))]
     operations += [Evict((block,)) for block in (2, 5, 9)]
     return Trace(Configuration((SlidingGroup(1, 5),), 20, 64, 1, 1), tuple(operations))
+
+
+def regrown() -> Trace:
+    """What two prompts have in common loses its last block, and a third goes on there otherwise."""
+    a = tuple(range(8))
+    operations = (
+        *comes("a", a),
+        *comes("b", (*a[:6], 20, 21, 22), 6),
+        Evict((6,)),
+        *comes("c", (*a[:5], 30, 31), 5),
+    )
+    return Trace(Configuration((FullGroup(1),), 20, 64, 1, 1), operations)
 
 
 def lacking(groups: int, group: Group, tokens: int, entry: int) -> Trace:
