@@ -11,6 +11,7 @@ from plans import Plan
 
 from kvref.operations import (
     Allocate,
+    AppendTokens,
     ChunkedGroup,
     CommonPrefix,
     Configuration,
@@ -44,6 +45,8 @@ def written() -> list[Plan]:
         Plan(arriving(), ()),
         Plan(losing(), ("looks",)),
         Plan(regrown(), ("looks",)),
+        Plan(parted(), ("looks",)),
+        Plan(torn(), ("looks",)),
         Plan(lacking(2, FullGroup(2), 3, 0), ("looks",)),
         Plan(lacking(2, SlidingGroup(1, 4), 10, 8), ("looks",)),
         Plan(lacking(3, FullGroup(1), 4, 0), ("looks",)),
@@ -120,6 +123,25 @@ def regrown() -> Trace:
         *comes("b", (*a[:6], 20, 21, 22), 6),
         Evict((6,)),
         *comes("c", (*a[:5], 30, 31), 5),
+    )
+    return Trace(Configuration((FullGroup(1),), 20, 64, 1, 1), operations)
+
+
+def parted() -> Trace:
+    """A prompt parts from another, and a third from that one where both are but a block on."""
+    prompts = (("a", (0, 1, 2, 3), 0), ("b", (0, 20, 21, 22), 1), ("c", (0, 20, 30, 31), 2))
+    operations = [operation for prompt in prompts for operation in comes(*prompt)]
+    return Trace(Configuration((FullGroup(1),), 20, 64, 1, 1), tuple(operations))
+
+
+def torn() -> Trace:
+    """A prompt goes on behind a block that has lost its content, as far as another is long."""
+    operations = (
+        *comes("a", range(4)),
+        *comes("b", range(10, 14)),
+        Evict((8,)),
+        AppendTokens("b", (14, 15)),
+        Allocate("b", 4, 1),
     )
     return Trace(Configuration((FullGroup(1),), 20, 64, 1, 1), operations)
 
