@@ -5,7 +5,7 @@ Whether a changed bound is never above the true one is tried for all small numbe
 
 from collections.abc import Iterator
 from itertools import product
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 from found import Change
@@ -31,19 +31,20 @@ def is_early(change: Change) -> bool:
     """Whether this makes one of the bounds earlier, or leaves it as it is, wherever it is asked for."""
     if change.before not in BOUNDS:
         return False
-    before, after = (_formula(text) for text in (change.before, change.after))
     try:
+        before, after = (_formula(text) for text in (change.before, change.after))
         return all(_value(after, names) <= _value(before, names) for names in _numbers(change.before))
     except (ArithmeticError, NameError, SyntaxError, TypeError, ValueError):
         return False
 
 
-def _formula(line: str) -> str:
-    return line.removeprefix("return").partition("=")[2] if " = " in line else line.removeprefix("return")
+def _formula(line: str) -> CodeType:
+    formula = line.removeprefix("return").partition("=")[2] if " = " in line else line.removeprefix("return")
+    return compile(formula.strip(), "a bound", "eval")
 
 
-def _value(formula: str, names: dict[str, Any]) -> Any:
-    return eval(formula.strip(), {}, names)  # noqa: S307 - a line of ours, changed in one place
+def _value(formula: CodeType, names: dict[str, Any]) -> Any:
+    return eval(formula, {}, names)  # noqa: S307 - a line of ours, changed in one place
 
 
 def _numbers(bound: str) -> Iterator[dict[str, Any]]:

@@ -124,7 +124,7 @@ def told_of(found: Found) -> Survivor:
 INTRODUCTION = (
     "Cosmic Ray 8.7.0 changes one place of a manager's source at a time, with every operator that it has; places in "
     "annotations are left out. Nothing kills a mutant but a comparison with what the *other*, unchanged manager showed, "
-    "in answers and in state: on the fuzzer's cases and on some of other sizes, on calls that no scheduler makes, at "
+    "in answers and in state: on the fuzzer's cases, on some of other sizes and some written by hand, on calls that no scheduler makes, at "
     "limits of the pool, in hooks and in words of errors. Both unchanged managers keep every invariant there, so a "
     "mutant that breaks one shows a difference. A reason is a pattern for changes of a line; a pattern that also speaks "
     "of a mutant that was killed is refused by the tests. What was found is kept with a module's text: where that is the "

@@ -46,7 +46,8 @@ def written() -> list[Plan]:
         Plan(losing(), ("looks",)),
         Plan(regrown(), ("looks",)),
         Plan(parted(), ("looks",)),
-        Plan(torn(), ("looks",)),
+        Plan(torn(last=True), ("looks",)),
+        Plan(torn(last=False), ("looks",)),
         Plan(lacking(2, FullGroup(2), 3, 0), ("looks",)),
         Plan(lacking(2, SlidingGroup(1, 4), 10, 8), ("looks",)),
         Plan(lacking(3, FullGroup(1), 4, 0), ("looks",)),
@@ -134,16 +135,24 @@ def parted() -> Trace:
     return Trace(Configuration((FullGroup(1),), 20, 64, 1, 1), tuple(operations))
 
 
-def torn() -> Trace:
-    """A prompt goes on behind a block that has lost its content, as far as another is long."""
+def torn(*, last: bool) -> Trace:
+    """A prompt goes on behind a block that has lost its content, from where another ends.
+
+    That other has the first blocks of the pool, if this one is the `last` to come, or else the last ones.
+    """
+    other = comes("a", range(4))
+    own: list[Operation] = [
+        NewRequest("b", tuple(range(10, 14))),
+        Lookup("b"),
+        Allocate("b", 0, 4, hit=0, lookahead=2),
+    ]
     operations = (
-        *comes("a", range(4)),
-        *comes("b", range(10, 14)),
-        Evict((8,)),
+        *(other + own if last else own + other),
+        Evict((8 if last else 4,)),
         AppendTokens("b", (14, 15)),
         Allocate("b", 4, 1),
     )
-    return Trace(Configuration((FullGroup(1),), 20, 64, 1, 1), operations)
+    return Trace(Configuration((FullGroup(1),), 11, 64, 1, 1), operations)
 
 
 def lacking(groups: int, group: Group, tokens: int, entry: int) -> Trace:
