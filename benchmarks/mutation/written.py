@@ -43,6 +43,7 @@ def written() -> list[Plan]:
         *[Plan(without((SinkGroup(size, 4),), 12, size), ("asks", "limits")) for size in (1, 2, 4)],
         Plan(without((MambaGroup(1, "align", 1),), 12), ("limits",)),
         Plan(arriving(), ()),
+        Plan(stacked(), ("hooks",)),
         Plan(losing(), ("looks",)),
         Plan(regrown(), ("looks",)),
         Plan(parted(), ("looks",)),
@@ -100,6 +101,21 @@ def arriving() -> Trace:
         Free("r"),
     )
     return Trace(Configuration((ChunkedGroup(3, 7),), 40, LONG, 3, 3), operations)
+
+
+def stacked() -> Trace:
+    """A hit is of three pieces, none of which is cut; then the queue is emptied to where they lay."""
+    operations = (
+        *comes("a", range(3)),
+        *comes("b", range(6), 3),
+        *comes("c", range(8), 6),
+        *[Free(name) for name in "cba"],
+        *comes("d", range(9), 8),
+        *comes("e", range(20, 21)),
+        Free("e"),
+        *comes("f", range(21, 22)),
+    )
+    return Trace(Configuration((FullGroup(1),), 11, 64, 1, 1), operations)
 
 
 def losing() -> Trace:
