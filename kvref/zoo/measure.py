@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children, get_context
 from typing import Final
 
 import msgspec
 
+from kvref.errors import UserError
+from kvref.fuzz.interrupts import kept_from_children
 from kvref.fuzz.shows import Shows
 from kvref.fuzz.shows_exact import Exact
 from kvref.fuzz.shows_invariants import Invariants
@@ -58,21 +61,29 @@ def measure(task: Task) -> Run:
 
 
 def measure_all(tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Run]]:
-    """All tasks, in so many processes, as they are done. Raises what a task raises."""
+    """All tasks, in so many processes, as they are done. Raises what a task raises, UserError if a process dies."""
     if workers == 1:
         for task in tasks:
             yield task, measure(task)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        begun: dict[Future[Run], Task] = {pool.submit(measure, task): task for task in tasks}
+        with kept_from_children():
+            begun: dict[Future[Run], Task] = {pool.submit(measure, task): task for task in tasks}
         left = set(begun)
         try:
             while left:
                 done, left = wait(left, return_when=FIRST_COMPLETED)
                 for one in done:
                     yield begun[one], one.result()
+        except BrokenProcessPool as lost:
+            raise UserError(
+                f"a process of kvref zoo died, for want of memory maybe: take fewer --workers than {workers}"
+            ) from lost
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            if left:  # it was interrupted: what is in the midst of a bug is not waited for
+                for process in active_children():
+                    process.terminate()
 
 
 def _reproducer(task: Task, hunt: Hunt) -> int | None:

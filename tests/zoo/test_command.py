@@ -1,5 +1,10 @@
 """`kvref zoo` says what killed each bug, and ends with 1 where too many live."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +15,10 @@ from kvref.cli.zoo import zoo
 from kvref.errors import UserError
 from kvref.zoo.measure import Task, measure_all
 from kvref.zoo.results import CASES, Results, Run
+from tests.fuzz.test_workers import await_end, children
+
+RESOURCE_TRACKER = 1
+"""A process that Python itself starts beside the first worker."""
 
 
 def test_it_tells_and_writes_what_it_took(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,6 +58,28 @@ def test_an_interrupt_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch, t
         ("usage-counts-content", 1),
         ("the-gate-is-open", 0),
     ]
+
+
+def test_a_terminals_interrupt_ends_its_processes_and_tells_what_was_measured(tmp_path: Path) -> None:
+    """Ctrl-C goes to all processes of a terminal; these would be at their bugs for minutes."""
+    bugs = ("hits-of-later-groups-are-taken", "all-groups-cache-every-block")
+    options = ("--level", "hits", "--profile", "nightly", "--workers", "2", "--json", "zoo.json")
+    with subprocess.Popen(  # noqa: S603 - ours
+        [sys.executable, "-m", "kvref.cli", "zoo", *bugs, *options],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        while len(workers := children(process.pid)) < RESOURCE_TRACKER + 2:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        said, errors = process.communicate()
+    assert (process.returncode, errors) == (130, "")
+    assert said.endswith("interrupted: what was not run is left out\n")
+    await_end(workers)
+    assert (tmp_path / "zoo.json").exists()
 
 
 def test_a_bug_that_nobody_knows_is_told() -> None:
