@@ -88,7 +88,10 @@ def zoo(
     for score in scores(results):
         tell(_total(score, profile))
     if before is not None:
-        results = results.after(before)
+        known = {entry.name for entry in before.entries}
+        results = _results([bug for bug in BUGS if bug in chosen or bug.name in known], runs, seed).after(
+            before
+        )
     _write(json, msgspec.json.format(msgspec.json.encode(results), indent=1).decode() + "\n")
     _write(page, page_of(results))
     if interrupted:
@@ -98,7 +101,7 @@ def zoo(
         f"{score.driver}, level {score.level}: {what}"
         for score in scores(results)
         if (score.driver, score.level) in runs
-        for what in score.misses(profile, is_whole=not names)
+        for what in score.misses(profile, is_whole=len(results.entries) == len(BUGS))
     ]
     for line in missed:
         tell(line)

@@ -104,6 +104,16 @@ def test_what_is_not_run_is_taken_from_earlier_results(tmp_path: Path) -> None:
     }
 
 
+def test_bugs_that_are_not_named_are_kept_from_earlier_results(tmp_path: Path) -> None:
+    data = tmp_path / "zoo.json"
+    assert zoo("usage-counts-content", shrink=False, json=data) == 0
+    earlier = msgspec.json.decode(data.read_bytes(), type=Results).entries
+    assert zoo("the-gate-is-open", shrink=False, earlier=data, json=data) == 0
+    entries = msgspec.json.decode(data.read_bytes(), type=Results).entries
+    assert {entry.name for entry in entries} == {"usage-counts-content", "the-gate-is-open"}
+    assert earlier[0] in entries
+
+
 @pytest.mark.parametrize(
     ("text", "seed", "why"),
     [
