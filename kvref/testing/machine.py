@@ -5,9 +5,8 @@ Every rule draws one operation, as the fuzzer would, and performs it; the invari
 
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from types import FunctionType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from hypothesis import note, reject
 from hypothesis.stateful import (
@@ -25,7 +24,8 @@ from kvref.fuzz.configurations import Profile, draw
 from kvref.fuzz.habits import draw_habits
 from kvref.fuzz.mistakes import draw_mistake
 from kvref.fuzz.safe import SafeTarget
-from kvref.fuzz.weights import DEFAULT, Weights
+from kvref.fuzz.themes import draw_theme
+from kvref.fuzz.weights import Weights
 from kvref.operations import Allocate, Operation
 from kvref.protocol import Book
 from kvref.testing import transitions
@@ -39,21 +39,19 @@ from kvref.testing.trial import Trial
 
 MOST_DRAWN = 100
 
-WEIGHTS: Final = replace(DEFAULT, connector=0.5, loads_later=0.6)
-"""An example is short: what the fuzzer meets in many operations is drawn more often."""
-
 
 class KVCacheMachine(RuleBasedStateMachine):
     """A scheduler at work on the manager that a subclass names in `target`, held to its `level`.
 
     `profile` is whether configurations are drawn that some release is known to deviate on; `weights` tells
-    what is drawn how often. What the target's own catalogue knows is left out.
+    what is drawn how often: without them, each example has a theme, as the fuzzer's cases have. What the
+    target's own catalogue knows is left out.
     """
 
     target: ClassVar[Given]
     level: ClassVar[Level] = "exact"
     profile: ClassVar[Profile] = "mixed"
-    weights: ClassVar[Weights] = WEIGHTS
+    weights: ClassVar[Weights | None] = None
 
     requests: Bundle[LiveRequest] = Bundle("requests")
 
@@ -90,8 +88,9 @@ class KVCacheMachine(RuleBasedStateMachine):
     @initialize(choices=drawn(), target=requests)
     def build(self, choices: Drawn) -> LiveRequest:
         """Build a manager of a random configuration; the first request arrives."""
+        weights = self.weights or draw_theme(choices).weights
         for _ in range(MOST_DRAWN):
-            configuration = draw(choices, self.profile, self.weights)
+            configuration = draw(choices, self.profile, weights)
             with suppress(ConfigurationError):
                 self.trial = Trial(self.level, self.aim(), configuration)
                 break
@@ -101,8 +100,8 @@ class KVCacheMachine(RuleBasedStateMachine):
         note(f"  {configuration}")
         careful = self.level in ("safe", "hits") or choices.chance(0.5)
         self.errs = self.level == "exact" and choices.chance(0.1)
-        habits = draw_habits(choices, configuration, self.weights)
-        self.state = State(choices, configuration, habits, self.weights, careful=careful)
+        habits = draw_habits(choices, configuration, weights)
+        self.state = State(choices, configuration, habits, weights, careful=careful)
         return self._arrive()
 
     @rule(target=requests)
