@@ -36,19 +36,18 @@ def no_content_without_caching(view: View, setting: Setting) -> Iterator[str]:
         yield f"prefix caching is off, but blocks {keyed} have keys"
 
 
-@step_invariant("duplicates-in-order", "prefix_map")
+@step_invariant("duplicates-in-order", "prefix_map", of=(Allocate,))
 def duplicates_in_order(before: View, step: Step, after: View, history: History) -> Iterator[str]:
-    """Under each key the holders only lose members, or gain them at the end: oldest first [MAP-1 to MAP-4]."""
-    if before.prefix_map == after.prefix_map:
+    """Under each key the holders only lose members, or gain them at the end: oldest first [MAP-1 to MAP-4].
+
+    A block that was taken, and got the key that it had, is gained.
+    """
+    several = [(key, holders) for key, holders in after.prefix_map if len(holders) > 1]
+    if not several:
         return
-    old = dict(before.prefix_map)
-    taken: set[int] | None = None
-    for key, holders in after.prefix_map:
-        previous = old.get(key)
-        if previous is None or previous == holders:
-            continue
-        if taken is None:
-            taken = _taken(before, step, after, history)
+    old, taken = dict(before.prefix_map), _taken(before, step, after, history)
+    for key, holders in several:
+        previous = old.get(key, [])
         stayed = [block for block in previous if block in holders and block not in taken]
         if holders[: len(stayed)] != stayed:
             yield (

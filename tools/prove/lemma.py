@@ -12,5 +12,16 @@ class Lemma:
     about: tuple[Callable[..., object], ...]
 
 
-LEMMAS = ("tools.prove.lemmas", "tools.prove.content_lemmas", "tools.prove.plain_invariants")
+LEMMAS = tuple(
+    f"tools.prove.{name}"
+    for name in (
+        "lemmas",
+        "content_lemmas",
+        "plain_invariants",
+        "plain_hits",
+        "plain_tables",
+        "plain_content",
+        "plain_effects",
+    )
+)
 """The modules that list them, as `LEMMAS`."""
