@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from invariants import GroupSetting, History, allocation, content, prefix_map
+from invariants import GroupSetting, allocation, content, prefix_map
 from invariants.history import Identity
-from invariants.step import Action, Allocate, Append, Cache, Evict, Reset
+from invariants.step import Action, Append, Cache, Evict, Reset
 from spec.attention import FullAttention
 from spec.units import Tokens
 from tools.prove.lemma import Lemma
-from tools.prove.small import EMPTY, FULL, SETTING, allocate, finds, known, past, record_of, setting_of
+from tools.prove.small import EMPTY, FULL, allocate, finds, known, past, record_of, setting_of
 
 PAIR = GroupSetting(FullAttention(Tokens(2)))
 KEYS = (None, b"a", b"b")
@@ -26,7 +26,7 @@ def a_block_gets_its_key_when_its_tokens_are_computed(
     history = past(setting_of(PAIR), a=record_of(tokens))
     before = replace(EMPTY, tables=HELD)
     after = replace(before, keys=[None, b"a" if first else None, b"b" if second else None])
-    wrong = second or (first and (cached < 2 or tokens < 2))  # noqa: PLR2004
+    wrong = second or (first and (cached < 2 or tokens < 2))
     return finds(content.cached_blocks_are_full, Cache("a", cached), before, after, history) == wrong
 
 
@@ -43,7 +43,7 @@ def an_allocation_caches_what_it_computes(
     after = replace(before, keys=[None, b"a", None])
     asked = allocate(computed=computed, new=new, delay=delay, appended=None if refused else ((),))
     action: Action = Append("a", ()) if other else asked
-    may = not (delay or refused or other) and min(computed, 8) + new >= 2 and tokens == 2  # noqa: PLR2004
+    may = not (delay or refused or other) and min(computed, 8) + new >= 2 and tokens == 2
     return finds(content.cached_blocks_are_full, action, before, after, history) == (not may)
 
 
@@ -92,14 +92,12 @@ def who_shares_a_block_has_one_content(
     post: __return__
     """
     setting = setting_of(FULL, FULL)
-    history = past(
-        setting, a=record_of(1, [5], [6]), b=record_of(1 if full else 0, [content_of], [shown])
-    )
+    history = past(setting, a=record_of(1, [5], [6]), b=record_of(1 if full else 0, [content_of], [shown]))
     other = [[theirs], []] if group == 0 else [[], [theirs]]
-    counts = [0, (block == 1) + (theirs == 1), int(theirs == 2)]  # noqa: PLR2004
+    counts = [0, (block == 1) + (theirs == 1), int(theirs == 2)]
     before = replace(EMPTY, tables={"b": other})
     after = replace(before, tables={"b": other, "a": [[block], []]}, ref_counts=counts)
-    agree = full and group == 0 and (content_of == 5 or shown == 6)  # noqa: PLR2004
+    agree = full and group == 0 and (content_of == 5 or shown == 6)
     found = finds(content.shared_blocks_agree, allocate(), before, after, history)
     return found == (block == theirs == 1 and not agree)
 
@@ -115,7 +113,7 @@ def who_stays_keeps_their_place(old: int, new: int, taken: bool, other: bool) ->
     """
     before = replace(EMPTY, free_queue=[1], prefix_map=[(b"b" if other else b"a", LISTS[old])])
     after = replace(EMPTY, free_queue=[] if taken else [1], prefix_map=[(b"a", LISTS[new])])
-    stay = [block for block in LISTS[old] if block == 2 or not taken]  # noqa: PLR2004
+    stay = [block for block in LISTS[old] if block == 2 or not taken]
     wrong = not other and any(
         block in stay and (before_it not in stay or stay.index(before_it) > stay.index(block))
         for place, block in enumerate(LISTS[new])
@@ -138,7 +136,7 @@ def a_key_goes_with_a_reason(kind: int, named: int, old: int, new: int) -> bool:
         allocate(appended=((named,),)),
         Append("a", ()),
     )[kind]
-    takes = kind == 3  # noqa: PLR2004
+    takes = kind == 3
     before = replace(EMPTY, keys=[None, KEYS[old], None], free_queue=[named])
     after = replace(EMPTY, keys=[None, KEYS[new], None], free_queue=[] if takes else [named])
     forgets = (kind == 0 and named == 1) or kind == 1
@@ -154,16 +152,16 @@ def a_reset_is_done_if_all_is_free(free: int, done: bool) -> bool:
     post: __return__
     """
     before = replace(EMPTY, free_queue=([], [2], [2, 1])[free])
-    return finds(prefix_map.reset_only_unused, Reset(done), before) == (done != (free == 2))  # noqa: PLR2004
+    return finds(prefix_map.reset_only_unused, Reset(done), before) == (done != (free == 2))
 
 
 LEMMAS = (
     Lemma(a_block_gets_its_key_when_its_tokens_are_computed, (content.cached_blocks_are_full,)),
-    Lemma(an_allocation_caches_what_it_computes, (content.cached_blocks_are_full, content._cacheable)),
+    Lemma(an_allocation_caches_what_it_computes, (content.cached_blocks_are_full,)),
     Lemma(two_keys_name_two_contents, (content.key_names_content, content.newly_keyed)),
     Lemma(a_key_names_what_it_named_before, (content.key_names_content,)),
     Lemma(who_shares_a_block_has_one_content, (content.shared_blocks_agree,)),
     Lemma(who_stays_keeps_their_place, (prefix_map.duplicates_in_order, allocation.taken_blocks)),
-    Lemma(a_key_goes_with_a_reason, (prefix_map.content_outlives_use, prefix_map._taken)),
+    Lemma(a_key_goes_with_a_reason, (prefix_map.content_outlives_use,)),
     Lemma(a_reset_is_done_if_all_is_free, (prefix_map.reset_only_unused,)),
 )

@@ -77,10 +77,8 @@ def a_hit_block_holds_what_it_is_hit_for(
     if given:
         history.owners[b"a"] = Identity(group, content, shown)
     after = replace(EMPTY, keys=[None, b"a" if keyed else None, None])
-    plain = block == 1 and keyed and given and tokens > 0 and group == 0 and (content == 7 or shown == 8)  # noqa: PLR2004
-    found = finds(
-        hits.hit_holds_its_content, looked_up(((block,), ()), 1), after=after, history=history
-    )
+    plain = block == 1 and keyed and given and tokens > 0 and group == 0 and (content == 7 or shown == 8)
+    found = finds(hits.hit_holds_its_content, looked_up(((block,), ()), 1), after=after, history=history)
     return found == (block != 0 and not plain)
 
 
@@ -112,9 +110,7 @@ def equal_groups_miss_the_same(
     blocks = tuple((1, int(each)) for each in held)
     specs = (one, two, three)
     plain = all(held[g] == held[h] for g, h in ((0, 1), (0, 2), (1, 2)) if specs[g] == specs[h])
-    found = finds(
-        hits.equal_specs_hit_alike, looked_up(blocks, 2), history=past(setting_of(*groups))
-    )
+    found = finds(hits.equal_specs_hit_alike, looked_up(blocks, 2), history=past(setting_of(*groups)))
     return found == (not plain)
 
 
@@ -130,7 +126,7 @@ def a_draft_head_finds_the_block_behind(
     history = past(own, a=record_of(tokens, range(tokens // 2), range(9, 9 + tokens // 2)))
     history.owners[b"a"] = Identity(0, holds, shown)
     after = replace(EMPTY, prefix_map=[(b"b", [2]), (b"a", [1])])
-    behind = tokens > 4 and (holds == 1 or shown == 10)  # noqa: PLR2004
+    behind = tokens > 4 and (holds == 1 or shown == 10)
     found = finds(hits.eagle_has_its_block, looked_up(((), ()), length), after=after, history=history)
     return found == (length > 0 and not state and not behind)
 

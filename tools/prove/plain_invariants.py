@@ -1,30 +1,15 @@
 """Each invariant of a state finds a fault exactly where a plainer form of it is false.
 
 The invariants take short ways through the picture that a manager gives; here each is held against what its
-rule says of every block, over pictures of two blocks and the null block. What a step changes is too rich for
-CrossHair: those invariants rest on the tests beside them.
+rule says of every block, over pictures of two blocks and the null block. Those of a step are in `plain_hits`,
+`plain_tables`, `plain_content` and `plain_effects`.
 """
 
 from dataclasses import replace
 
-from invariants import Setting, View, free_queue, prefix_map, references, tables
-from invariants.setting import GroupSetting
-from spec.attention import FullAttention, SinkAttention, SlidingWindowAttention
-from spec.units import Blocks, Tokens
+from invariants import free_queue, prefix_map, references, tables
 from tools.prove.lemma import Lemma
-
-BLOCKS = (1, 2)
-ENTRIES = 2
-FULL = GroupSetting(FullAttention(Tokens(1)))
-WINDOW = GroupSetting(SlidingWindowAttention(Tokens(1), Tokens(2)))
-SINK = GroupSetting(SinkAttention(Tokens(1), Tokens(1)))
-SETTING = Setting((FULL, WINDOW), Blocks(3), Tokens(8), Tokens(1), Tokens(1))
-EMPTY = View([0, 0, 0], [None, None, None], [1, 2], [], {}, {}, [], [], 0.0, None)
-
-
-def known(block: int) -> int:
-    """The same block, decided: what is counted by it has one path then, not one a count."""
-    return next(one for one in (0, *BLOCKS) if one == block)
+from tools.prove.small import BLOCKS, EMPTY, ENTRIES, FULL, SETTING, SINK, WINDOW, known
 
 
 def free_exactly_if_unused(one: int, two: int, first: int, second: int, aside: bool) -> bool:
@@ -171,7 +156,53 @@ def only_what_was_offered_has_a_key(first: int, second: int, handled: int, one: 
     )
 
 
+NAMES = ("free_queue", "prefix_map", "tables", "reserved")
+
+
+def only_blocks_of_the_pool_are_named(place: int, block: int) -> bool:
+    """What is queued, listed, held or set aside is one of the pool's three blocks [OBS-3].
+
+    pre: 0 <= place <= 3 and -1 <= block <= 4
+    post: __return__
+    """
+    holders = ([1, block], [(b"a", [block])], {"a": [[], [block]]}, [block])[place]
+    view = replace(EMPTY, handled={"a": [0, 0]}, **{NAMES[place]: holders})  # type: ignore[arg-type] # as the field wants
+    return (not references.picture_is_whole(view, SETTING)) == (0 <= block < len(EMPTY.keys))
+
+
+def a_picture_has_all_blocks_and_groups(
+    counts: int, keys: int, groups: int, handled: int, noted: bool
+) -> bool:
+    """A picture has a count and a key a block, and a table and a number of handled entries a group [OBS-3, OBS-5].
+
+    pre: 2 <= counts <= 4 and 2 <= keys <= 4 and 1 <= groups <= 3 and 1 <= handled <= 3
+    post: __return__
+    """
+    view = replace(
+        EMPTY,
+        ref_counts=[0, 0, 0, 0][:counts],
+        keys=[*EMPTY.keys, None][:keys],
+        tables={"a": [[1], [2], []][:groups]},
+        handled={"a": [0, 0, 0][:handled]} if noted else {},
+    )
+    plain = counts == keys == len(EMPTY.keys) and noted and groups == handled == len(SETTING.groups)
+    return (not references.picture_is_whole(view, SETTING)) == plain
+
+
+def keys_are_for_caching(caching: bool, one: bool, two: bool) -> bool:
+    """A block has a key only if caching is on [CFG-2, ALLOC-11].
+
+    post: __return__
+    """
+    view = replace(EMPTY, keys=[None, b"a" if one else None, b"b" if two else None])
+    found = prefix_map.no_content_without_caching(view, replace(SETTING, caching=caching))
+    return (not found) == (caching or not (one or two))
+
+
 LEMMAS = (
+    Lemma(only_blocks_of_the_pool_are_named, (references.picture_is_whole,)),
+    Lemma(a_picture_has_all_blocks_and_groups, (references.picture_is_whole,)),
+    Lemma(keys_are_for_caching, (prefix_map.no_content_without_caching,)),
     Lemma(free_exactly_if_unused, (free_queue.free_iff_unused,)),
     Lemma(counted_as_often_as_used, (references.count_equals_use,)),
     Lemma(the_null_block_is_nothing, (references.null_block_is_nothing,)),

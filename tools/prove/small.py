@@ -31,7 +31,9 @@ def setting_of(*groups: GroupSetting) -> Setting:
     return Setting(groups, Blocks(3), Tokens(8), Tokens(1), Tokens(1))
 
 
-def record_of(tokens: int, contents: Sequence[int] = (), formats: Sequence[int] | None = None) -> RequestRecord:
+def record_of(
+    tokens: int, contents: Sequence[int] = (), formats: Sequence[int] | None = None
+) -> RequestRecord:
     """A request of so many tokens, whose blocks hold these contents, and look so to the format of keys."""
     seen = contents if formats is None else formats
     return RequestRecord([0] * tokens, None, None, [], None, True, [*contents], [*seen])  # noqa: FBT003 - it reads the cache
