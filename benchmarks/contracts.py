@@ -1,8 +1,8 @@
 """Mutates every function that has a contract and all that invariants are made of: CrossHair or a test beside it must object.
 
 A mutant changes one operator, comparison, constant or condition, returns a constant, or leaves out what it would
-tell; what a message says is not changed. First its contract and the lemmas about it are examined over a few paths, then
-the tests of its module are run, then those of its package. What survives needs a reason in `SURVIVORS`; any other survivor ends with exit
+tell; what a message says is not changed. First its contract is examined over a few paths, then the lemmas
+about it and about those that call it, then the tests of its module are run, then those of its package. What survives needs a reason in `SURVIVORS`; any other survivor ends with exit
 code 1. `python benchmarks/contracts.py --write` keeps what came out in `docs/contracts.json`.
 """
 
@@ -15,7 +15,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
@@ -160,6 +160,30 @@ def tests_beside(module: str) -> list[str]:
     return [str(path) for path in (own, own.parent) if path.exists()]
 
 
+def statements_about(function: FunctionType) -> Iterator[Callable[..., bool]]:
+    """What lemmas state of a function or, in `invariants`, of those that call it, its own first."""
+    asked, told = [function], set[Callable[..., bool]]()
+    for one in asked:
+        for lemma in lemmas_about(place_of(one)):
+            if lemma.holds not in told:
+                told.add(lemma.holds)
+                yield lemma.holds
+        asked += [caller for caller in CALLERS.get(one.__name__, ()) if caller not in asked]
+
+
+def _callers() -> dict[str, list[FunctionType]]:
+    """The functions of `invariants` by what they call, or otherwise name."""
+    callers: dict[str, list[FunctionType]] = {}
+    for info in iter_modules(invariants.__path__):
+        for function in written_in(import_module(f"{invariants.__name__}.{info.name}")):
+            for name in function.__code__.co_names:
+                callers.setdefault(name, []).append(function)
+    return callers
+
+
+CALLERS = _callers()
+
+
 def fates_of(mutants: Sequence[Mutant], contracts: Contracts, workers: int) -> list[str]:
     """Who objects to each mutant, asked in a process of its own."""
     context = get_context("fork")
@@ -196,8 +220,7 @@ def fates_in(module: ModuleType, only: list[str], most: int, workers: int) -> di
     for contract in contracts_of(module):
         contracts.setdefault(contract.function, []).append(contract)
     for function in functions_of(module):
-        smaller = [contract_of(lemma.holds) for lemma in lemmas_about(place_of(function))]
-        contracts.setdefault(function, []).extend(smaller)
+        contracts.setdefault(function, []).extend(map(contract_of, statements_about(function)))
     chosen: list[Mutant] = []
     for function in functions_of(module):
         mutants = list(mutants_of(function))

@@ -41,7 +41,7 @@ from spec.attention import (
     MambaState,
     SlidingWindowAttention,
 )
-from spec.hits import SpecGroup, longest_usable, serves
+from spec.hits import SpecGroup, serves
 from spec.retention import Retention, cacheable_tokens, is_kept
 from spec.units import Blocks, Tokens
 
@@ -256,27 +256,35 @@ def retention_masks_agree(
 # What is hit
 
 
-def longest_hits_agree(
-    attention: Attention, num_tokens: Tokens, eagle: bool, one: bool, two: bool, three: bool
-) -> bool:
+PAIR = Tokens(2)
+KINDS = (
+    FullAttention(PAIR),
+    *(SlidingWindowAttention(PAIR, Tokens(window)) for window in (1, 3, 4)),
+    *(ChunkedLocalAttention(PAIR, Tokens(chunk)) for chunk in (2, 4)),
+    MambaState(PAIR),
+)
+"""What a hit reads of three blocks: all, none, the last, the last two; none of a chunk, or its first; a state."""
+SEARCHES = tuple((_group(attention, 2), _group(attention, 2, eagle=True)) for attention in KINDS)
+"""Without EAGLE and with it. They are made here, for CrossHair is slow at that."""
+
+
+def longest_hits_agree(kind: int, odd: bool, eagle: bool, one: bool, two: bool, three: bool) -> bool:
     """The search of one spec group ends at the longest length that is served, EAGLE's block shifted [HIT-7, EAGLE-1].
 
-    pre: attention.block_size == 2 and 1 <= num_tokens <= 7
-    pre: getattr(attention, "window", 3) <= 4 and getattr(attention, "chunk", 2) in (2, 4)
-    pre: not isinstance(attention, CrossAttention)
+    pre: 0 <= kind < 7
     post: __return__
     """
+    attention, most = KINDS[kind], 5 if odd else 6
     cached = (one, two, three)
     names = [b"0", b"1", b"2"]
     held = PrefixMap(1)
     for index, is_cached in enumerate(cached):
         if is_cached:
             held.oldest[names[index]] = index + 1
-    most = longest_usable(num_tokens)
-    search = Search(_group(attention, 2, eagle=eagle), [held], 2)
-    found = search.longest(names, most - most % 2, most)
+    search = Search(SEARCHES[kind][1 if eagle else 0], [held], 2)
+    found = search.longest(names, 4 if odd else 6, most)
     group = SpecGroup(attention, eagle, lambda block: block < len(cached) and cached[block])
-    return found == max(n for n in (0, 2, 4, 6) if n <= most and serves(group, Tokens(n), most))
+    return found == next(n for n in (6, 4, 2, 0) if n <= most and serves(group, Tokens(n), Tokens(most)))
 
 
 @dataclass(frozen=True)
