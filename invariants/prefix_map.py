@@ -42,11 +42,13 @@ def duplicates_in_order(before: View, step: Step, after: View, history: History)
 
     A block that was taken, and got the key that it had, is gained.
     """
-    several = [(key, holders) for key, holders in after.prefix_map if len(holders) > 1]
-    if not several:
+    taken = _taken(before, step, after, history)
+    if not taken and before.prefix_map == after.prefix_map:
         return
-    old, taken = dict(before.prefix_map), _taken(before, step, after, history)
-    for key, holders in several:
+    old = dict(before.prefix_map)
+    for key, holders in after.prefix_map:
+        if len(holders) == 1:
+            continue
         previous = old.get(key, [])
         stayed = [block for block in previous if block in holders and block not in taken]
         if holders[: len(stayed)] != stayed:

@@ -42,6 +42,17 @@ def test_duplicates_in_order_finds_a_younger_duplicate_in_front() -> None:
     assert "were [1]; those that stay must come first" in text(found)
 
 
+def test_duplicates_in_order_finds_a_block_that_was_taken_and_kept_its_place() -> None:
+    twice = [NewRequest("b", PROMPT), *admit("a", PROMPT, 4), Allocate("b", 0, 4), Free("a")]
+    s = scene(config(FullGroup(4), num_blocks=3), *twice, NewRequest("c", PROMPT), Allocate("c", 0, 4))
+    ((key, older),) = s.before.prefix_map
+    assert (older, s.before.free_queue) == ([1, 2], [1])
+    assert s.after.prefix_map == [(key, [2, 1])]
+    found = s.judge(after=replace(s.after, prefix_map=s.before.prefix_map))
+    assert ids(found) == {"duplicates-in-order"}
+    assert "were [1, 2]; those that stay must come first" in text(found)
+
+
 def test_content_outlives_use_finds_content_that_a_free_forgot() -> None:
     s = scene(FULL, *admit("a", PROMPT, 14), Free("a"))
     keys = [*s.after.keys]
