@@ -3,14 +3,13 @@
 A mutant changes one operator, comparison, constant or condition, returns a constant, or leaves out what it would
 tell; what a message says is not changed. First its contract is examined over a few paths, then the lemmas
 about it and about those that call it, then the tests of its module are run, then those of its package. What survives needs a reason in `SURVIVORS`; any other survivor ends with exit
-code 1. `python benchmarks/contracts.py --write` keeps what came out in `docs/contracts.json`.
+code 1. `python benchmarks/contracts.py --write` keeps what came out in `docs/contracts.json`, and writes `docs/contracts.md`.
 """
 
 import argparse
 import ast
 import inspect
 import io
-import json
 import os
 import resource
 import signal
@@ -30,15 +29,15 @@ from mutants import Replace, changes, own_nodes, statements
 
 import invariants
 import spec
+from tools.prove import objections
 from tools.prove.contracts import lemmas_about, place_of
+from tools.prove.objections import CROSSHAIR, ENDLESS, EXPLAINED, NOBODY, TEST
 from tools.prove.symbolic import Contract, contract_of, contracts_of, examine
 
 ROOT = Path(__file__).resolve().parent.parent
 
 PATHS = 30
 SECONDS = 120
-KEPT = ROOT / "docs" / "contracts.json"
-CROSSHAIR, TEST, ENDLESS, NOBODY = "CrossHair", "test", "never ends", "nobody"
 EXITS = {3: CROSSHAIR, 4: TEST, -signal.SIGXCPU: ENDLESS}
 
 ZERO = ("", "0", "False", "Tokens(0)")
@@ -231,7 +230,7 @@ def fates_in(module: ModuleType, only: list[str], most: int, workers: int) -> di
         fate = told
         if fate == NOBODY:
             reason = SURVIVORS.get(mutant.name)
-            fate = NOBODY if reason is None else "explained"
+            fate = NOBODY if reason is None else EXPLAINED
             print(f"SURVIVES {mutant.name}: {reason}", flush=True)
         own = fates.setdefault(place_of(mutant.function), {})
         own[fate] = own.get(fate, 0) + 1
@@ -252,7 +251,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="so many mutants at once")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    kept: dict[str, dict[str, int]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    kept = objections.read()
     unexplained = 0
     for package in (spec, invariants):
         for info in iter_modules(package.__path__):
@@ -261,7 +260,7 @@ def main() -> int:
             unexplained += sum(own.get(NOBODY, 0) for own in fates.values())
             kept |= fates
             if options.write and fates:
-                KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+                objections.keep(kept)
     print(f"{unexplained} survive without a reason")
     return 1 if unexplained else 0
 
