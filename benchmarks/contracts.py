@@ -50,6 +50,9 @@ SURVIVORS: dict[str, str] = {
     "invariants.content.shared_blocks_agree: if block == NULL_BLOCK or after.ref_counts[block] <= 1: -> if block == NULL_BLOCK and after.ref_counts[block] <= 1:": (
         "a block with one use is in no other table, which `entries` finds out, too, but later"
     ),
+    "invariants.effects.difference: pairs = enumerate(zip(old, new, strict=True)) -> pairs = enumerate(zip(old, new, strict=False))": (
+        "both are as long"
+    ),
     "invariants.free_queue.free_iff_unused: queued[NULL_BLOCK] = wanted[NULL_BLOCK] = 0 -> queued[NULL_BLOCK] = wanted[NULL_BLOCK] = 1": (
         "both lists say the same of the null block"
     ),

@@ -47,6 +47,17 @@ def an_allocation_caches_what_it_computes(
     return finds(content.cached_blocks_are_full, action, before, after, history) == (not may)
 
 
+def an_unknown_request_caches_nothing(by_hand: bool, keyed: bool) -> bool:
+    """Nothing of a request of which no token is known gets a key [ALLOC-12, ALLOC-16].
+
+    post: __return__
+    """
+    before = replace(EMPTY, tables=HELD)
+    after = replace(before, keys=[None, b"a" if keyed else None, None])
+    action: Action = Cache("a", Tokens(1)) if by_hand else allocate(new=1, appended=((),))
+    return finds(content.cached_blocks_are_full, action, before, after, past(setting_of(FULL))) == keyed
+
+
 def two_keys_name_two_contents(one: int, two: int, alike: bool, seen_alike: bool) -> bool:
     """Two blocks that get one key have, or show, one content, and two that have and show one content get one key [HASH-1].
 
@@ -158,6 +169,7 @@ def a_reset_is_done_if_all_is_free(free: int, done: bool) -> bool:
 LEMMAS = (
     Lemma(a_block_gets_its_key_when_its_tokens_are_computed, (content.cached_blocks_are_full,)),
     Lemma(an_allocation_caches_what_it_computes, (content.cached_blocks_are_full,)),
+    Lemma(an_unknown_request_caches_nothing, (content.cached_blocks_are_full,)),
     Lemma(two_keys_name_two_contents, (content.key_names_content, content.newly_keyed)),
     Lemma(a_key_names_what_it_named_before, (content.key_names_content,)),
     Lemma(who_shares_a_block_has_one_content, (content.shared_blocks_agree,)),
