@@ -124,17 +124,17 @@ def a_block_has_one_place(first: int, second: int, other: int) -> bool:
     return found == (not twice, not shared)
 
 
-def nulls_are_in_front(first: int, second: int, third: int) -> bool:
+def nulls_are_in_front(first: int, second: int, third: int, fourth: int) -> bool:
     """A window's table has its nulls in front, that of full attention has none [INV-7].
 
-    pre: 0 <= first <= 1 and 0 <= second <= 1 and 0 <= third <= 1
+    pre: 0 <= first <= 1 and 0 <= second <= 1 and 0 <= third <= 1 and 0 <= fourth <= 1
     post: __return__
     """
-    table = [first, second, third]
+    table = [first, second, third, fourth]
     full, window = replace(SETTING, groups=(FULL,)), replace(SETTING, groups=(WINDOW,))
     view = replace(EMPTY, tables={"a": [table]})
     found = (not tables.nulls_come_first(view, full), not tables.nulls_come_first(view, window))
-    return found == (min(table) == 1, first <= second <= third)
+    return found == (min(table) == 1, first <= second <= third <= fourth)
 
 
 def only_what_was_offered_has_a_key(first: int, second: int, handled: int, one: bool, two: bool) -> bool:
