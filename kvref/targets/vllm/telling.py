@@ -214,12 +214,12 @@ class Telling:
 
     def evicted(self, _: None, *given: Any) -> None:
         """Blocks were evicted by hand."""
-        (blocks,) = self._given("evict_blocks", *given)
+        blocks, *_ = self._given("evict_blocks", *given)
         self._add((EVICTED, sorted(blocks)))
 
     def looked_up(self, found: Any, length: int, preemptions: int, *given: Any) -> None:
         """A lookup, and what it found: a hit, or a hit and blocks."""
-        (request,) = self._given("get_computed_blocks", *given)
+        request, *_ = self._given("get_computed_blocks", *given)
         self._looked_up = request
         hit, rows = (found[0], found[1:]) if self._blocks else (found, None)
         self._add((LOOK_UP, self.saw(request, length), preemptions, hit, self._ids(rows)))
@@ -263,7 +263,7 @@ class Telling:
 
     def freed(self, _: None, length: int, status: Any, *given: Any) -> None:
         """A request was freed; it will not come again if it is finished."""
-        (request,) = self._given("free", *given)
+        request, *_ = self._given("free", *given)
         gone = type(status).is_finished(status)
         self._add((RELEASE, self.saw(request, length), gone))
         if gone:
@@ -271,29 +271,29 @@ class Telling:
 
     def cached(self, _: None, length: int, __: None, *given: Any) -> None:
         """So many tokens were cached."""
-        request, tokens = self._given("cache_blocks", *given)
+        request, tokens, *_ = self._given("cache_blocks", *given)
         self._add((CACHE, self.saw(request, length), tokens))
 
     def skipped(self, _: None, *given: Any) -> None:
         """Blocks that so many computed tokens leave behind were released."""
-        name, computed = self._given("remove_skipped_blocks", *given)[:2]
+        name, computed, *_ = self._given("remove_skipped_blocks", *given)
         if name in self._books:
             self._add((SKIP, self._books[name].number, computed))
 
     def prefix_asked(self, counts: Sequence[int], *given: Any) -> None:
         """What is common to all was asked."""
-        (name,) = self._given("get_num_common_prefix_blocks", *given)
+        name, *_ = self._given("get_num_common_prefix_blocks", *given)
         if name in self._books:
             self._add((PREFIX_ASKED, self._books[name].number, counts))
 
     def tables_asked(self, tables: Rows | None, *given: Any) -> None:
         """A request's tables were asked."""
-        (name,) = self._given("get_blocks", *given)
+        name, *_ = self._given("get_blocks", *given)
         if name in self._books:
             self._add((TABLES_ASKED, self._books[name].number, self._ids(tables)))
 
     def _given(self, method: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Sequence[Any]:
-        """What a method was given, in the order of its parameters."""
+        """What a method was given, in the order of its parameters: a later release may have more of them."""
         if not named:
             return arguments
         given = dict(zip(self._parameters[method], arguments, strict=False), **named)
