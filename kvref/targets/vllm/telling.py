@@ -214,12 +214,12 @@ class Telling:
 
     def evicted(self, _: None, *given: Any) -> None:
         """Blocks were evicted by hand."""
-        blocks, *_ = self._given("evict_blocks", *given)
+        blocks = self._given("evict_blocks", *given)[0]
         self._add((EVICTED, sorted(blocks)))
 
     def looked_up(self, found: Any, length: int, preemptions: int, *given: Any) -> None:
         """A lookup, and what it found: a hit, or a hit and blocks."""
-        request, *_ = self._given("get_computed_blocks", *given)
+        request = self._given("get_computed_blocks", *given)[0]
         self._looked_up = request
         hit, rows = (found[0], found[1:]) if self._blocks else (found, None)
         self._add((LOOK_UP, self.saw(request, length), preemptions, hit, self._ids(rows)))
@@ -263,7 +263,7 @@ class Telling:
 
     def freed(self, _: None, length: int, status: Any, *given: Any) -> None:
         """A request was freed; it will not come again if it is finished."""
-        request, *_ = self._given("free", *given)
+        request = self._given("free", *given)[0]
         gone = type(status).is_finished(status)
         self._add((RELEASE, self.saw(request, length), gone))
         if gone:
@@ -271,24 +271,24 @@ class Telling:
 
     def cached(self, _: None, length: int, __: None, *given: Any) -> None:
         """So many tokens were cached."""
-        request, tokens, *_ = self._given("cache_blocks", *given)
+        request, tokens = self._given("cache_blocks", *given)[:2]
         self._add((CACHE, self.saw(request, length), tokens))
 
     def skipped(self, _: None, *given: Any) -> None:
         """Blocks that so many computed tokens leave behind were released."""
-        name, computed, *_ = self._given("remove_skipped_blocks", *given)
+        name, computed = self._given("remove_skipped_blocks", *given)[:2]
         if name in self._books:
             self._add((SKIP, self._books[name].number, computed))
 
     def prefix_asked(self, counts: Sequence[int], *given: Any) -> None:
         """What is common to all was asked."""
-        name, *_ = self._given("get_num_common_prefix_blocks", *given)
+        name = self._given("get_num_common_prefix_blocks", *given)[0]
         if name in self._books:
             self._add((PREFIX_ASKED, self._books[name].number, counts))
 
     def tables_asked(self, tables: Rows | None, *given: Any) -> None:
         """A request's tables were asked."""
-        name, *_ = self._given("get_blocks", *given)
+        name = self._given("get_blocks", *given)[0]
         if name in self._books:
             self._add((TABLES_ASKED, self._books[name].number, self._ids(tables)))
 
