@@ -75,7 +75,7 @@ drop(Word word)
 static int
 make_room(Queue *queue, Py_ssize_t count)
 {
-    Py_ssize_t capacity = queue->capacity;
+    Py_ssize_t capacity = queue->capacity ? queue->capacity : FIRST_CAPACITY;
     while (capacity - queue->used < count) {
         capacity *= 2;
     }
@@ -213,26 +213,25 @@ queue_popleft(Queue *queue, PyObject *Py_UNUSED(ignored))
     return note;
 }
 
+/* The ring is taken away first: what its notes held may run code as it goes, which notes, takes or empties. */
 static int
 queue_empty(Queue *queue)
 {
-    while (queue->used) {
-        drop(next(queue));
+    Word *words = queue->words;
+    Py_ssize_t first = queue->first, used = queue->used, last = queue->capacity - 1;
+    queue->words = NULL;
+    queue->capacity = queue->first = queue->used = queue->notes = 0;
+    for (Py_ssize_t i = 0; i < used; i++) {
+        drop(words[(first + i) & last]);
     }
-    queue->notes = 0;
+    PyMem_Free(words);
     return 0;
 }
 
 static PyObject *
 queue_clear(Queue *queue, PyObject *Py_UNUSED(ignored))
 {
-    while (queue->notes) { /* what a note held may note something as it goes */
-        Py_ssize_t count = number_of(next(queue)) >> 2;
-        queue->notes--;
-        while (count-- && queue->used) {
-            drop(next(queue));
-        }
-    }
+    queue_empty(queue);
     Py_RETURN_NONE;
 }
 
@@ -276,7 +275,6 @@ queue_dealloc(Queue *queue)
 {
     PyObject_GC_UnTrack(queue);
     queue_empty(queue);
-    PyMem_Free(queue->words);
     Py_TYPE(queue)->tp_free(queue);
 }
 
@@ -314,33 +312,57 @@ typedef struct {
     Py_ssize_t calls, until;
 } Tap;
 
-/* An error of ours is set: it is told, and is not the engine's. */
-static void
-give_up(Tap *tap)
+#if PY_VERSION_HEX < 0x030C0000
+static PyObject *
+PyErr_GetRaisedException(void)
 {
-    PyObject *type, *error, *traceback, *done;
+    PyObject *type, *error, *traceback;
     PyErr_Fetch(&type, &error, &traceback);
     PyErr_NormalizeException(&type, &error, &traceback);
-    done = PyObject_CallOneArg(tap->gave_up, error);
+    if (traceback != NULL) {
+        PyException_SetTraceback(error, traceback);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return error;
+}
+
+static void
+PyErr_SetRaisedException(PyObject *error)
+{
+    PyErr_Restore(Py_NewRef(Py_TYPE(error)), error, PyException_GetTraceback(error));
+}
+#endif
+
+/* An error of ours is set: it is told, and is not the engine's. What is no error, like the end of the process that a
+   signal asked for just now, stays set: -1. */
+static int
+give_up(Tap *tap)
+{
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return -1;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *done = PyObject_CallOneArg(tap->gave_up, error);
+    Py_DECREF(error);
     if (done == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+            return -1;
+        }
         PyErr_WriteUnraisable((PyObject *)tap);
     }
     Py_XDECREF(done);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(traceback);
+    return 0;
 }
 
 /* The lists of a `KVCacheBlocks` as tuples, behind `hit` if there is one. */
 static PyObject *
 rows_of(PyObject *blocks, PyObject *hit)
 {
-    PyObject *rows = PyObject_GetAttr(blocks, blocks_name);
-    if (rows == NULL || !PyTuple_Check(rows)) {
-        if (rows != NULL) {
-            PyErr_Format(PyExc_TypeError, "rows of blocks are a tuple, not %R", rows);
-            Py_DECREF(rows);
-        }
+    PyObject *lists = PyObject_GetAttr(blocks, blocks_name);
+    PyObject *rows = lists == NULL ? NULL : PySequence_Tuple(lists);
+    Py_XDECREF(lists);
+    if (rows == NULL) {
         return NULL;
     }
     Py_ssize_t count = PyTuple_GET_SIZE(rows), ahead = hit != NULL;
@@ -475,53 +497,39 @@ note(Tap *tap, PyObject *const *arguments, Py_ssize_t count, PyObject *names, Py
 static PyObject *
 raised(Tap *tap, PyObject *const *arguments, Py_ssize_t count, PyObject *names)
 {
-    PyObject *type, *error, *traceback, *done;
     if (!PyErr_ExceptionMatches(PyExc_Exception)) {
         return NULL;
     }
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    if (tap->even_if_raised && note(tap, arguments, count, names, Py_None) < 0) {
-        give_up(tap);
+    PyObject *error = PyErr_GetRaisedException(), *done = NULL;
+    int failed = tap->even_if_raised && note(tap, arguments, count, names, Py_None) < 0;
+    if (!failed) {
+        done = PyObject_CallOneArg(tap->failed, error);
+        failed = done == NULL;
     }
-    done = PyObject_CallOneArg(tap->failed, error);
-    if (done == NULL) {
-        give_up(tap);
+    if (failed && give_up(tap) < 0) {
+        Py_DECREF(error);
+        return NULL;
     }
     Py_XDECREF(done);
-    PyErr_Restore(type, error, traceback);
+    PyErr_SetRaisedException(error);
     return NULL;
-}
-
-/* Garbage may be called while it is collected. */
-static int
-has_gone(Tap *tap)
-{
-    if (tap->queue == NULL) {
-        PyErr_SetString(PyExc_ReferenceError, "a tap that has gone is called");
-    }
-    return tap->queue == NULL;
 }
 
 static PyObject *
 call_method(Tap *tap, PyObject *const *arguments, size_t flags, PyObject *names)
 {
-    if (has_gone(tap)) {
-        return NULL;
-    }
     PyObject *result = PyObject_Vectorcall(tap->method, arguments, flags, names);
     if (result == NULL) {
         return raised(tap, arguments, PyVectorcall_NARGS(flags), names);
     }
-    if (note(tap, arguments, PyVectorcall_NARGS(flags), names, result) < 0) {
-        give_up(tap);
-    }
-    if (tap->due != Py_None && ++tap->calls >= tap->until) {
+    int failed = note(tap, arguments, PyVectorcall_NARGS(flags), names, result) < 0 && give_up(tap) < 0;
+    if (!failed && tap->due != Py_None && ++tap->calls >= tap->until) {
         PyObject *done = PyObject_CallNoArgs(tap->due);
-        if (done == NULL) {
-            give_up(tap);
-        }
+        failed = done == NULL && give_up(tap) < 0;
         Py_XDECREF(done);
+    }
+    if (failed) {
+        Py_CLEAR(result);
     }
     return result;
 }
@@ -529,9 +537,6 @@ call_method(Tap *tap, PyObject *const *arguments, size_t flags, PyObject *names)
 static PyObject *
 say(Tap *tap, PyObject *const *Py_UNUSED(arguments), size_t flags, PyObject *names)
 {
-    if (has_gone(tap)) {
-        return NULL;
-    }
     if (PyVectorcall_NARGS(flags) || names != NULL) {
         return PyErr_Format(PyExc_TypeError, "no arguments are expected");
     }
@@ -542,28 +547,19 @@ say(Tap *tap, PyObject *const *Py_UNUSED(arguments), size_t flags, PyObject *nam
 static Py_ssize_t
 named_of(PyObject *requests, PyObject *names, PyObject **there)
 {
-    Py_ssize_t count = 0, at = 0;
-    int is_dict = PyDict_CheckExact(names);
-    for (PyObject *name = NULL;;) {
-        if (is_dict) { /* whose keys are strings: looking them up runs nobody's code */
-            if (!PyDict_Next(names, &at, &name, NULL)) {
-                return count;
-            }
-        } else if (at == PyTuple_GET_SIZE(names)) {
-            return count;
-        } else {
-            name = PyTuple_GET_ITEM(names, at++);
-        }
-        PyObject *request = PyDict_GetItemWithError(requests, name);
-        if (request != NULL) {
+    Py_ssize_t count = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(names); i++) {
+        PyObject *request = PyDict_GetItemWithError(requests, PyList_GET_ITEM(names, i));
+        if (request != NULL && request != Py_None) {
             there[count++] = Py_NewRef(request);
-        } else if (PyErr_Occurred()) {
+        } else if (request == NULL && PyErr_Occurred()) {
             while (count) {
                 Py_DECREF(there[--count]);
             }
             return -1;
         }
     }
+    return count;
 }
 
 #define FEW 64
@@ -575,12 +571,13 @@ note_lengths(Tap *tap, PyObject *requests, PyObject *names)
         PyErr_Format(PyExc_TypeError, "requests are a dict, not %R", Py_TYPE(requests));
         return -1;
     }
-    PyObject *listed = PyDict_CheckExact(names) ? Py_NewRef(names) : PySequence_Tuple(names);
+    /* a list of our own: a name's comparison may run code, which changes what was given */
+    PyObject *listed = PyDict_CheckExact(names) ? PyDict_Keys(names) : PySequence_List(names);
     if (listed == NULL) {
         return -1;
     }
     Queue *queue = tap->queue;
-    Py_ssize_t most = PyObject_Size(listed), count = -1, few_lengths[FEW], *lengths = few_lengths;
+    Py_ssize_t most = PyList_GET_SIZE(listed), count = -1, few_lengths[FEW], *lengths = few_lengths;
     PyObject *few[FEW], **there = few;
     if (most > FEW) {
         there = PyMem_New(PyObject *, most);
@@ -622,18 +619,17 @@ note_lengths(Tap *tap, PyObject *requests, PyObject *names)
 static PyObject *
 say_lengths(Tap *tap, PyObject *const *arguments, size_t flags, PyObject *names)
 {
-    if (has_gone(tap)) {
-        return NULL;
-    }
     if (PyVectorcall_NARGS(flags) != 2 || names != NULL) {
         return PyErr_Format(PyExc_TypeError, "requests and names are expected");
     }
-    if (note_lengths(tap, arguments[0], arguments[1]) < 0) {
-        give_up(tap);
+    if (note_lengths(tap, arguments[0], arguments[1]) < 0 && give_up(tap) < 0) {
+        return NULL;
     }
     Py_RETURN_NONE;
 }
 
+/* A tap refers only to what was there before it, so no cycle is of taps alone: it is broken elsewhere, and a tap that
+   can be called is whole. */
 static int
 tap_traverse(Tap *tap, visitproc visit, void *arg)
 {
@@ -646,24 +642,17 @@ tap_traverse(Tap *tap, visitproc visit, void *arg)
     return 0;
 }
 
-static int
-tap_clear(Tap *tap)
-{
-    Py_CLEAR(tap->queue);
-    Py_CLEAR(tap->method);
-    Py_CLEAR(tap->tell);
-    Py_CLEAR(tap->extra);
-    Py_CLEAR(tap->failed);
-    Py_CLEAR(tap->gave_up);
-    Py_CLEAR(tap->due);
-    return 0;
-}
-
 static void
 tap_dealloc(Tap *tap)
 {
     PyObject_GC_UnTrack(tap);
-    tap_clear(tap);
+    Py_XDECREF(tap->queue);
+    Py_XDECREF(tap->method);
+    Py_XDECREF(tap->tell);
+    Py_XDECREF(tap->extra);
+    Py_XDECREF(tap->failed);
+    Py_XDECREF(tap->gave_up);
+    Py_XDECREF(tap->due);
     Py_TYPE(tap)->tp_free(tap);
 }
 
@@ -683,7 +672,6 @@ static PyTypeObject tap_type = {
     .tp_call = PyVectorcall_Call,
     .tp_dealloc = (destructor)tap_dealloc,
     .tp_traverse = (traverseproc)tap_traverse,
-    .tp_clear = (inquiry)tap_clear,
     .tp_members = tap_members,
 };
 

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from traceback import extract_tb
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,7 +67,7 @@ RESULTS: dict[int, tuple[Any, ...]] = {
     AS_IS: (None, 5, 10**30, "a"),
     WHETHER: (None, BLOCKS, 0),
     LENGTH: ([], [1, 2]),
-    ROWS: (BLOCKS, SimpleNamespace(blocks=())),
+    ROWS: (BLOCKS, SimpleNamespace(blocks=()), SimpleNamespace(blocks=[[4]])),
     HIT: ((BLOCKS, 0), (BLOCKS, 300)),
     FOUND: ((BLOCKS, 7),),
     NOTHING: (None, 5),
@@ -75,7 +76,7 @@ KEPT = {
     AS_IS: RESULTS[AS_IS],
     WHETHER: (False, True, True),
     LENGTH: (0, 2),
-    ROWS: (((1, 2), (), (3,)), ()),
+    ROWS: (((1, 2), (), (3,)), (), ((4,),)),
     HIT: (0, 300),
     FOUND: ((7, (1, 2), (), (3,)),),
     NOTHING: (None, None),
@@ -135,6 +136,56 @@ def test_an_interrupt_is_not_the_methods(form: Any) -> None:
     assert (told, len(queue)) == ([], 0)
 
 
+class Ends(SystemExit):
+    """As the handler of a signal raises it, wherever Python's code runs just then."""
+
+
+def ends(*_: Any) -> Any:
+    raise Ends
+
+
+class Ending:
+    """Whatever is asked of it, a signal has come."""
+
+    _all_token_ids = property(ends)
+    __len__ = ends
+
+
+def fails() -> None:
+    raise ValueError
+
+
+Played = Callable[[Any, Any], Any]
+
+
+@pytest.mark.parametrize(
+    "played",
+    [
+        lambda form, queue: form.around(queue, lambda _: 7, tell, tell, tell, OF_REQUEST, AS_IS)(Ending()),
+        lambda form, queue: form.around(queue, Ending, tell, tell, tell, BARE, LENGTH)(),
+        lambda form, queue: form.around(queue, fails, tell, ends, tell, BARE, AS_IS)(),
+        lambda form, queue: form.around(queue, lambda: 7, tell, tell, ends, BARE, LENGTH)(),
+        lambda form, queue: form.paced(queue, lambda: 7, tell, tell, tell, ends)(),
+        lambda form, queue: form.saying_lengths(queue, tell, tell)({"r": Ending()}, ["r"]),
+    ],
+    ids=["noting", "keeping", "failed", "gave_up", "due", "lengths"],
+)
+def test_an_end_of_the_process_that_comes_while_a_tap_notes_is_not_lost(form: Any, played: Played) -> None:
+    with pytest.raises(Ends):
+        played(form, form.Queue())
+
+
+def test_who_is_told_of_an_error_is_told_where_it_was_raised(form: Any) -> None:
+    places = list[str]()
+
+    def failed(error: Exception) -> None:
+        places.extend(frame.name for frame in extract_tb(error.__traceback__))
+
+    with pytest.raises(ValueError, match=r"^$"):
+        form.around(form.Queue(), fails, tell, failed, tell, BARE, AS_IS)()
+    assert places[-1] == "fails"
+
+
 @pytest.mark.parametrize(
     ("shape", "keeps", "given", "kind"),
     [
@@ -178,13 +229,33 @@ def test_requests_that_are_there_are_noted_with_their_lengths(form: Any) -> None
     say(there, {f"r{number}": 1 for number in range(300)})
     say(there, ["r6", "gone", "r3"])
     say(there, [])
+    say({"r6": None, **there, "r3": None}, ["r6", "r3"])
     say({"r0": object()}, ["r0"])
     assert drained(queue) == [
         (tell, *there.values(), *range(0, 300, 3)),
         (tell, there["r6"], there["r3"], 6, 3),
         (tell,),
+        (tell, there["r6"], 6),
     ]
     assert [type(one) for one in defects] == [AttributeError]
+
+
+def test_names_that_become_more_while_they_are_looked_up_do_no_harm(form: Any) -> None:
+    class Name:
+        def __hash__(self) -> int:
+            return 5
+
+        def __eq__(self, _: object) -> bool:
+            names.update((str(number), 1) for number in range(5000))
+            return False
+
+    queue, defects = form.Queue(), Defects()
+    names: dict[Any, int] = {Name(): 1}
+    requests: dict[Any, Any] = {str(number): Requested(1) for number in range(5000)}
+    requests[5] = Requested(1)
+    form.saying_lengths(queue, tell, defects.append)(requests, names)
+    assert len(names) == 5001
+    assert len(queue) + len(defects) == 1
 
 
 def test_the_same_is_said_again_and_again(form: Any) -> None:
@@ -236,6 +307,23 @@ def test_a_queue_keeps_the_order_of_its_notes_however_many_there_are(form: Any, 
         queue.popleft()
 
 
+def test_what_a_note_held_may_empty_the_queue_and_note_as_it_goes(form: Any) -> None:
+    queue, lengths = form.Queue(), list[int]()
+
+    class Going:
+        def __del__(self) -> None:
+            lengths.append(len(queue))
+            queue.clear()
+            queue.append((len(lengths),))
+
+    tap = form.around(queue, tell, tell, tell, tell, NAMED, NOTHING)
+    for number in range(100):
+        tap(Going(), number, object(), "more")
+    queue.clear()
+    assert lengths == [0] + [1] * 99
+    assert drained(queue) == [(100,)]
+
+
 def test_nothing_is_kept_of_notes_that_were_taken_or_thrown_away(form: Any) -> None:
     queue, one, result = form.Queue(), Requested(3, state=10**20), (SimpleNamespace(blocks=([1],)), 10**20)
     defects = Defects()
@@ -277,6 +365,35 @@ def test_a_manager_with_taps_goes_when_nobody_wants_it(form: Any) -> None:
     del manager, queue
     gc.collect()
     assert gone() is None
+
+
+def test_a_tap_that_is_collected_calls_its_method_to_the_end(form: Any) -> None:
+    found, results = list[Callable[[], Any]](), list[Any]()
+
+    class Holder:
+        def __del__(self) -> None:
+            found.append(weakref.ref(self))
+
+    class Last:
+        __slots__ = ()
+
+        def __del__(self) -> None:
+            for holder in (each() for each in found):
+                if holder is not None:
+                    try:
+                        results.append(holder.tap())
+                    except ReferenceError as error:
+                        results.append(error)
+
+    chain: list[Any] = [Last()]
+    tap = form.around(form.Queue(), chain.__len__, Last(), tell, tell, NAMED, AS_IS)
+    holder = Holder()
+    chain.append(holder)
+    holder.tap = tap  # type: ignore[attr-defined] # a cycle: holder, tap, chain
+    del chain, tap, holder
+    gc.collect()
+    assert len(found) == 1
+    assert not [one for one in results if isinstance(one, Exception)]
 
 
 def test_plain_taps_are_used_where_there_are_no_others_or_they_are_wanted(
