@@ -94,6 +94,7 @@ nightly: $(VENV)/.ready
 	@$(BIN)/kvref fuzz --level safe --target $(TARGET) --seed $(shell date +%Y%m%d) --cases 10000
 	@$(BIN)/kvref fuzz --target optimized --seed $(shell date +%Y%m%d) --cases 25000 --guidance on --workers 2
 	@$(MAKE) zoo PROFILE=nightly
+	@$(BIN)/pytest -q -m releases -k newest tests/targets/vllm/test_record.py
 	@$(MAKE) check-long
 
 $(VENV)/.ready: tools/set_up.py requirements-dev.txt pyproject.toml
