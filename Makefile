@@ -96,6 +96,8 @@ nightly: $(VENV)/.ready
 	@$(MAKE) zoo PROFILE=nightly
 	@$(BIN)/pytest -q -m releases -k newest tests/targets/vllm/test_record.py
 	@$(MAKE) check-long
+	@$(MAKE) compile-loop
+	@PYTHONPATH=build/native $(BIN)/python -P -m kvref.cli fuzz --target compiled --seed $(shell date +%Y%m%d) --cases 3000
 
 $(VENV)/.ready: tools/set_up.py requirements-dev.txt pyproject.toml
 	@$(PYTHON) tools/set_up.py $(VENV) requirements-dev.txt

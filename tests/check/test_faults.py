@@ -29,7 +29,7 @@ ZOO = Path(__file__).parents[2] / "docs" / "zoo.json"
 def test_a_seeded_fault_is_found_in_as_few_operations_as_fuzzing_takes(name: str) -> None:
     zoo = msgspec.json.decode(ZOO.read_bytes(), type=Results)
     (entry,) = [entry for entry in zoo.entries if entry.name == name]
-    (fuzzed,) = [run.reproducer for run in entry.runs if run.level == "exact"]
+    (fuzzed,) = [run.reproducer for run in entry.runs if (run.driver, run.level) == ("fuzz", "exact")]
     found = check_fault(name).counterexample
     assert found is not None
     assert fuzzed is not None
